@@ -1,0 +1,153 @@
+/* hash.c - SipHash-1-3, and the fixed-capacity map keyed with it. */
+#include "dataplane/base/base.h"
+
+static inline uint64_t rotl(uint64_t v, int n)
+{
+	return v << n | v >> (64 - n);
+}
+
+struct sip {
+	uint64_t a, b, c, d;
+};
+
+static inline struct sip sip_start(const struct hash_key *key)
+{
+	return (struct sip) {key->k[0] ^ 0x736f6d6570736575ull, key->k[1] ^ 0x646f72616e646f6dull,
+			     key->k[0] ^ 0x6c7967656e657261ull, key->k[1] ^ 0x7465646279746573ull};
+}
+
+static inline void sip_round(struct sip *s)
+{
+	s->a += s->b;
+	s->b = rotl(s->b, 13) ^ s->a;
+	s->a = rotl(s->a, 32);
+	s->c += s->d;
+	s->d = rotl(s->d, 16) ^ s->c;
+	s->a += s->d;
+	s->d = rotl(s->d, 21) ^ s->a;
+	s->c += s->b;
+	s->b = rotl(s->b, 17) ^ s->c;
+	s->c = rotl(s->c, 32);
+}
+
+static inline void sip_word(struct sip *s, uint64_t word)
+{
+	s->d ^= word;
+	sip_round(s);
+	s->a ^= word;
+}
+
+static inline uint64_t sip_end(struct sip *s)
+{
+	s->c ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(s);
+	return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len)
+{
+	struct sip s = sip_start(key);
+	const uint8_t *b = p;
+	uint64_t word, last = (uint64_t)len << 56;
+
+	for (; len >= 8; b += 8, len -= 8) {
+		memcpy(&word, b, 8);
+		sip_word(&s, word);
+	}
+	for (size_t i = 0; i < len; i++)
+		last |= (uint64_t)b[i] << (8 * i);
+	sip_word(&s, last);
+	return sip_end(&s);
+}
+
+uint64_t hash_u64(const struct hash_key *key, uint64_t v)
+{
+	struct sip s = sip_start(key);
+
+	sip_word(&s, v);
+	sip_word(&s, (uint64_t)8 << 56);
+	return sip_end(&s);
+}
+
+int map_init(struct map *m, uint32_t max, struct hash_key key)
+{
+	uint32_t cap = 16;
+
+	while (cap < max * 2 && cap < 1u << 30)
+		cap *= 2;
+	*m = (struct map) {.key = key, .mask = cap - 1, .max = max};
+	m->entries = column_new(cap, sizeof(*m->entries));
+	return m->entries ? 0 : ERR_FULL;
+}
+
+void map_fini(struct map *m)
+{
+	if (m->entries)
+		column_free(m->entries, (size_t)m->mask + 1, sizeof(*m->entries));
+	*m = (struct map) {0};
+}
+
+static inline uint32_t map_home(const struct map *m, uint64_t key)
+{
+	return (uint32_t)hash_u64(&m->key, key) & m->mask;
+}
+
+/* The entry of key, or the empty one where it would go. */
+static uint32_t map_find(const struct map *m, uint64_t key)
+{
+	uint32_t i = map_home(m, key);
+
+	while (m->entries[i].key && m->entries[i].key != key)
+		i = (i + 1) & m->mask;
+	return i;
+}
+
+int map_put(struct map *m, uint64_t key, uint32_t value)
+{
+	struct map_entry *e = &m->entries[map_find(m, key)];
+
+	if (!e->key) {
+		if (m->n >= m->max)
+			return ERR_FULL;
+		m->n++;
+		e->key = key;
+	}
+	e->value = value;
+	return 0;
+}
+
+uint32_t map_get(const struct map *m, uint64_t key)
+{
+	const struct map_entry *e = &m->entries[map_find(m, key)];
+
+	return e->key ? e->value : SLOT_NONE;
+}
+
+void map_prefetch(const struct map *m, uint64_t key)
+{
+	__builtin_prefetch(&m->entries[map_home(m, key)]);
+}
+
+uint32_t map_del(struct map *m, uint64_t key)
+{
+	uint32_t hole = map_find(m, key), i = hole;
+	uint32_t value = m->entries[hole].value;
+
+	if (!m->entries[hole].key)
+		return SLOT_NONE;
+	/* Shift back what probed over the hole, so that no tombstones are needed. */
+	for (;;) {
+		i = (i + 1) & m->mask;
+		if (!m->entries[i].key)
+			break;
+		uint32_t home = map_home(m, m->entries[i].key);
+		if (((i - home) & m->mask) >= ((i - hole) & m->mask)) {
+			m->entries[hole] = m->entries[i];
+			hole = i;
+		}
+	}
+	m->entries[hole] = (struct map_entry) {0};
+	m->n--;
+	return value;
+}

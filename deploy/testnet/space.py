@@ -1,0 +1,113 @@
+"""Namespaces and cables: one bridge namespace, one namespace a node, every leg a veth pair."""
+import subprocess
+from nodes import (GATEWAY4, GATEWAY6, MGMT_DNS4, MGMT_LEN, MGMT_SLOT4, NODES, SLOT_PORT, V4_LEN, V6_LEN)
+
+
+def run(*args, check=True):
+    """Runs a command quietly; what it said goes into the exception if it fails."""
+    p = subprocess.run(args, capture_output=True, text=True)
+    if check and p.returncode:
+        raise RuntimeError(f"{' '.join(args)}: {p.stderr.strip() or p.stdout.strip()}")
+    return p.stdout
+
+
+def inside(net, name, *args):
+    """The command line that runs args in a node's namespace; exec keeps the pid."""
+    return ["ip", "netns", "exec", net.ns(name), *args]
+
+
+def existing(net):
+    """Names (with prefix) of this network's namespaces that are there now."""
+    names = [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line]
+    wanted = {net.ns(n.name) for n in NODES} | {net.ns("lan")}
+    return [n for n in names if n in wanted]
+
+
+def _make_ns(net, name):
+    ns = net.ns(name)
+    run("ip", "netns", "add", ns)
+    run("ip", "-n", ns, "link", "set", "lo", "up")
+    # The kernel's own default may be a controller that is not what relays run on (bbr costs C tor
+    # a fifth of its speed), so that figures would not compare from host to host.
+    run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=cubic", check=False)
+    # Ports below 1024 are for the destination's services; pings show that a leg works.
+    run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647", check=False)
+
+
+def _make_bridge(net):
+    lan = net.ns("lan")
+    _make_ns(net, "lan")
+    # Snooping would learn from MLD reports that a relay without a kernel address never sends, and
+    # neighbour discovery to it would stop.
+    run("ip", "-n", lan, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0")
+    run("ip", "-n", lan, "addr", "add", f"{GATEWAY4}/{V4_LEN}", "dev", "br0")
+    run("ip", "-n", lan, "addr", "add", f"{GATEWAY6}/{V6_LEN}", "dev", "br0", "nodad")
+    run("ip", "-n", lan, "link", "set", "br0", "up")
+
+
+def _make_leg(net, node):
+    lan, ns = net.ns("lan"), net.ns(node.name)
+    port = SLOT_PORT if node.kind == "slot" else "eth0"
+    run("ip", "-n", lan, "link", "add", node.name, "type", "veth", "peer", "name", port, "netns", ns)
+    run("ip", "-n", lan, "link", "set", node.name, "master", "br0", "up")
+    if node.kind == "slot":
+        # No address, not even a link-local one: whatever answers here is not the kernel.
+        run("ip", "netns", "exec", ns, "sysctl", "-qw", f"net.ipv6.conf.{port}.disable_ipv6=1")
+        run("ip", "-n", ns, "link", "set", port, "arp", "off", "up")
+    else:
+        give_address(net, node, port)
+
+
+def give_address(net, node, port):
+    """Puts a node's addresses on its kernel interface (for the slot: oracle mode only)."""
+    ns = net.ns(node.name)
+    if node.kind == "slot":
+        run("ip", "netns", "exec", ns, "sysctl", "-qw", f"net.ipv6.conf.{port}.disable_ipv6=0")
+        run("ip", "-n", ns, "link", "set", port, "arp", "on")
+    run("ip", "-n", ns, "addr", "replace", f"{node.v4}/{V4_LEN}", "dev", port)
+    run("ip", "-n", ns, "link", "set", port, "up")
+    run("ip", "-n", ns, "addr", "replace", f"{node.v6}/{V6_LEN}", "dev", port, "nodad")
+    run("ip", "-n", ns, "route", "replace", "default", "via", GATEWAY4)
+    run("ip", "-n", ns, "-6", "route", "replace", "default", "via", GATEWAY6)
+
+
+def take_address(net, node, port):
+    """The reverse of give_address, for a slot that changes hands."""
+    ns = net.ns(node.name)
+    run("ip", "-n", ns, "addr", "flush", "dev", port)
+    run("ip", "netns", "exec", ns, "sysctl", "-qw", f"net.ipv6.conf.{port}.disable_ipv6=1")
+    run("ip", "-n", ns, "link", "set", port, "arp", "off")
+
+
+def _make_management(net):
+    slot, dns = net.ns("slot"), net.ns("dns")
+    run("ip", "-n", dns, "link", "add", "mg0", "type", "veth", "peer", "name", "mg0", "netns", slot)
+    for ns, addr in ((dns, MGMT_DNS4), (slot, MGMT_SLOT4)):
+        run("ip", "-n", ns, "addr", "add", f"{addr}/{MGMT_LEN}", "dev", "mg0")
+        run("ip", "-n", ns, "link", "set", "mg0", "up")
+
+
+def build(net):
+    """Makes what is missing; a half-built network (a crash in here) is taken down first by the caller."""
+    _make_bridge(net)
+    for node in NODES:
+        _make_ns(net, node.name)
+        _make_leg(net, node)
+    _make_management(net)
+
+
+def is_complete(net):
+    return len(existing(net)) == len(NODES) + 1
+
+
+def pids(net):
+    """Every process that lives in one of this network's namespaces."""
+    out = []
+    for ns in existing(net):
+        out += [int(p) for p in run("ip", "netns", "pids", ns, check=False).split()]
+    return out
+
+
+def remove(net):
+    for ns in existing(net):
+        run("ip", "netns", "del", ns, check=False)
