@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
             path = make_file(self.directory, n)
         self.send_response(200)
         self.send_header("Content-Length", str(n))
+        # Who asked: proves which relay was the exit, and over which family.
+        self.send_header("X-Peer", self.client_address[0].removeprefix("::ffff:"))
         self.end_headers()
         self.wfile.flush()
         with open(path, "rb") as f:

@@ -16,13 +16,13 @@ def _start_time(pid):
     return None if fields[0] == "Z" else fields[19]
 
 
-def start(net, name, argv, log="out.log", env=None):
-    """Starts argv in the node's namespace, output appended to its log; returns the pid."""
+def start(net, name, argv, ns=None, log="out.log"):
+    """Starts argv in the namespace ns (default: name's own), output appended to name's log; returns the pid."""
     path = net.path(name, log)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "ab") as out:
-        p = subprocess.Popen(space.inside(net, name, *argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                             start_new_session=True, cwd="/", env=env)
+        p = subprocess.Popen(space.inside(net, ns or name, *argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                             start_new_session=True, cwd="/")
     net.write(f"{p.pid} {_start_time(p.pid)}\n", name, "pid")
     _children[p.pid] = p
     return p.pid

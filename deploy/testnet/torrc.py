@@ -18,18 +18,21 @@ TestingV3AuthInitialDistDelay 4 seconds
 #  Running  TestingAuthDirTimeToLearnReachability 0 (from TestingTorNetwork): believed from the first test on. A relay is
 #           tested at once when its first descriptor arrives, and later only every 21 minutes, IPv6 too.
 #  Stable   until authorities have 4 h of history the rule is uptime: at least the median, or this guarantee.
-#  Fast     advertised bandwidth at least this (the public value is 100 KB). A fresh relay advertises what its own
-#           self-test showed: at most 50 KB/s, see Guard.
+#  Fast     advertised bandwidth at least this (public: 100 KB). What a fresh relay advertises is what its own self-test
+#           showed: 2 to 60 KB/s here, and tor corrects a figure above zero only after 3 hours. So the guarantee must be
+#           small; what it still demands is that the self-test happened and was published.
 #  HSDir    MinUptimeHidServDirectoryV2 (public: 96 h), V2Dir, Stable and Fast.
-#  Guard    Fast, Stable, V2Dir; bandwidth of the upper quarter or this guarantee; known for this long at each
+#  Guard    Fast, Stable, V2Dir; bandwidth of the upper quarter or a guarantee, as for Fast (public: 2 MB); known for this long at each
 #           authority (public: 8 days); reachable 98 % of that time (left as it is).
-FLAGS = """
+# With stock tor in the slot all of them are there about a minute after its start.
+ENOUGH_S, ENOUGH_BW = 60, 1000
+FLAGS = f"""
 AuthDirHasIPv6Connectivity 1
-AuthDirVoteStableGuaranteeMinUptime 60 seconds
-AuthDirFastGuarantee 10 KBytes
-AuthDirGuardBWGuarantee 20 KBytes
-AuthDirVoteGuardGuaranteeTimeKnown 60 seconds
-MinUptimeHidServDirectoryV2 60 seconds
+AuthDirVoteStableGuaranteeMinUptime {ENOUGH_S} seconds
+AuthDirFastGuarantee {ENOUGH_BW} bytes
+AuthDirGuardBWGuarantee {ENOUGH_BW} bytes
+AuthDirVoteGuardGuaranteeTimeKnown {ENOUGH_S} seconds
+MinUptimeHidServDirectoryV2 {ENOUGH_S} seconds
 """
 
 # TestingTorNetwork turns on what private addresses need: DirAllowPrivateAddresses, ExtendAllowPrivateAddresses,

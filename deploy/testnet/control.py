@@ -1,0 +1,105 @@
+"""Control-port access to the stock clients, and what their circuits and streams say about paths."""
+import contextlib
+import re
+import threading
+import time
+import stem
+import stem.control
+from nodes import NODES
+
+
+@contextlib.contextmanager
+def open_node(net, name):
+    """A stem Controller of one of the network's tor processes."""
+    limit = time.monotonic() + 10
+    while True:
+        try:
+            c = stem.control.Controller.from_socket_file(net.path(name, "control"))
+            break
+        except stem.SocketError as e:
+            if time.monotonic() > limit:
+                raise RuntimeError(f"control socket of {name}: {e}")
+            time.sleep(0.2)
+    with c:
+        c.authenticate()
+        yield c
+
+
+def names_of(net, fingerprints):
+    """Node names for fingerprints, '?' for a stranger."""
+    by_fp = {net.fingerprint(n): n.name for n in NODES if n.is_relay}
+    return [by_fp.get(fp, "?") for fp in fingerprints]
+
+
+class Circuit:
+    """A line of circuit-status."""
+
+    def __init__(self, net, line):
+        words = line.split()
+        self.id, self.state = words[0], words[1]
+        path = words[2] if len(words) > 2 and words[2].startswith("$") else ""
+        self.path = names_of(net, re.findall(r"\$([0-9A-F]{40})", path))
+        self.purpose = (re.findall(r"PURPOSE=(\S+)", line) or [""])[0]
+        self.hs_state = (re.findall(r"HS_STATE=(\S+)", line) or [""])[0]
+        self.username = (re.findall(r'SOCKS_USERNAME="([^"]*)"', line) or [""])[0]
+
+
+def circuits(net, c):
+    return [Circuit(net, line) for line in c.get_info("circuit-status").splitlines() if line.strip()]
+
+
+def forget_circuits(net, c):
+    """Closes every circuit, so that the next stream must build one by the options of now."""
+    for circuit in circuits(net, c):
+        with contextlib.suppress(stem.ControllerError):
+            c.close_circuit(circuit.id)
+
+
+PIN_OPTIONS = ("EntryNodes", "MiddleNodes", "ExitNodes", "ExcludeNodes", "HSLayer2Nodes", "StrictNodes",
+               "ConfluxEnabled", "__LeaveStreamsUnattached")
+
+
+@contextlib.contextmanager
+def pinned(net, c, options):
+    """Sets path options, with fresh guards and no old circuit; takes them back at the end."""
+    c.reset_conf(*PIN_OPTIONS)
+    c.set_options(options)
+    c.msg("DROPGUARDS")
+    forget_circuits(net, c)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(stem.ControllerError):
+            c.reset_conf(*PIN_OPTIONS)
+            forget_circuits(net, c)
+
+
+@contextlib.contextmanager
+def attached(c, fingerprints, limit_s=60):
+    """Builds one circuit over exactly these relays and attaches every new stream to it."""
+    c.set_options({"__LeaveStreamsUnattached": "1"})
+    done = threading.Event()
+    answer = []
+
+    def on_circuit(event):
+        if answer and event.id == answer[0] and event.status in ("BUILT", "FAILED", "CLOSED"):
+            answer.append(f"{event.status} {event.reason or ''} {event.remote_reason or ''}".strip())
+            done.set()
+
+    def on_stream(event):
+        if event.status == "NEW":
+            with contextlib.suppress(stem.ControllerError):
+                c.attach_stream(event.id, answer[0])
+
+    c.add_event_listener(on_circuit, stem.control.EventType.CIRC)
+    try:
+        answer.append(c.new_circuit(fingerprints))
+        if not done.wait(limit_s):
+            raise RuntimeError(f"circuit {answer[0]} was not built within {limit_s} s")
+        if not answer[1].startswith("BUILT"):
+            raise RuntimeError(f"circuit {answer[0]}: {answer[1]}")
+        c.add_event_listener(on_stream, stem.control.EventType.STREAM)
+        yield answer[0]
+    finally:
+        c.remove_event_listener(on_circuit)
+        c.remove_event_listener(on_stream)

@@ -1,0 +1,181 @@
+"""Life of the network: up, down, what is in the slot, and whether everybody is alive."""
+import os
+import shutil
+import sys
+import time
+import keys
+import process
+import space
+import torrc
+from nodes import AUTHORITIES, BY_NAME, DEST_NAME, MGMT_DNS4, NODES, SLOT_PORT, say
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+SLOT = BY_NAME["slot"]
+MARK = ".ramson-testnet"
+# Authorities first: the others look for a consensus the moment they start.
+ORDER = ["dns", "dest", "a1", "a2", "a3", "r1", "r2", "x1", "x2", "slot", "c1", "c2", "onion"]
+
+
+def require(net):
+    if not space.is_complete(net) or not os.path.isdir(net.dir):
+        raise RuntimeError("the network is not up: deploy/testnet/net up")
+
+
+def _remove_files(net):
+    """Removes the directory, but only one that this program made: --dir may name anything."""
+    if not os.path.isdir(net.dir):
+        return
+    if not os.path.exists(net.path(MARK)) and os.listdir(net.dir):
+        raise RuntimeError(f"{net.dir} holds other files (no {MARK} in it): left alone")
+    shutil.rmtree(net.dir)
+
+
+def _make_dirs(net):
+    os.makedirs(net.dir, mode=0o700, exist_ok=True)
+    net.write("", MARK)
+    for node in NODES:
+        os.makedirs(net.path(node.name), mode=0o700, exist_ok=True)
+    net.write(torrc.resolv_conf(BY_NAME["dns"].v4), "dns", "resolv.conf")
+    net.write(torrc.resolv_conf(MGMT_DNS4), "slot", "resolv.conf")
+
+
+def _dns_argv():
+    dest = BY_NAME["dest"]
+    return ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root",
+            "--pid-file=", "--cache-size=0", "--local-ttl=300", "--log-facility=-", "--local=/#/",
+            f"--host-record={DEST_NAME},{dest.v4},{dest.v6}", f"--host-record=v4.{DEST_NAME},{dest.v4}",
+            f"--host-record=v6.{DEST_NAME},{dest.v6}"]
+
+
+def _start(net, name, build=None):
+    """Starts one node unless it lives."""
+    if process.pid_of(net, name):
+        return
+    node = BY_NAME[name]
+    if name == "dns":
+        process.start(net, name, _dns_argv())
+    elif name == "dest":
+        process.start(net, name, [sys.executable, os.path.join(HERE, "dest.py"), net.path("dest", "files")])
+    elif node.kind == "slot":
+        _start_slot(net, build)
+    else:
+        net.write(torrc.text(net, node), name, "torrc")
+        process.start(net, name, ["tor", "-f", net.path(name, "torrc")])
+    if name == "onion":
+        process.start(net, "onion-dest", _onion_dest_argv(net), ns="onion")
+
+
+def _onion_dest_argv(net):
+    return [sys.executable, os.path.join(HERE, "dest.py"), net.path("dest", "files")]
+
+
+def _start_slot(net, build):
+    if net.slot_kind == "none":
+        return
+    net.write(torrc.text(net, SLOT), "slot", "torrc")
+    rc = net.path("slot", "torrc")
+    if net.slot_kind == "tor":
+        space.give_address(net, SLOT, SLOT_PORT)
+        process.start(net, "slot", ["tor", "-f", rc])
+        return
+    binary = os.path.join(build, "ramson")
+    if not os.access(binary, os.X_OK):
+        raise RuntimeError(f"{binary} is not there: meson setup build --buildtype=release && ninja -C build")
+    space.take_address(net, SLOT, SLOT_PORT)
+    process.start(net, "slot", [binary, "run", "-f", rc])
+
+
+def _logs(net):
+    log = {"ramson": "slot/ramson.log, slot/out.log", "tor": "slot/tor.log"}.get(net.slot_kind, "none")
+    say(f"net: files in {net.dir}: NODE/tor.log, NODE/torrc, NODE/data; the slot's log is {log}")
+
+
+def up(net, slot, build):
+    """Makes and starts what is not there. A half-built network is taken down first."""
+    if space.existing(net) and not space.is_complete(net):
+        say("net: a broken network was left here, removing it")
+        down(net)
+    if not space.existing(net):
+        # Without namespaces nothing of an earlier run lives; its files would only mislead.
+        _remove_files(net)
+    _make_dirs(net)
+    if net.read("slot.kind") not in (None, slot):
+        say(f"net: the slot holds {net.slot_kind}; changing it to {slot}")
+        empty_slot(net)
+    net.write(slot + "\n", "slot.kind")
+    if not space.existing(net):
+        say(f"net: {len(NODES) + 1} namespaces {net.prefix}*")
+        space.build(net)
+    keys.make(net)
+    started = [n for n in ORDER if not process.pid_of(net, n) and not (n == "slot" and slot == "none")]
+    for name in ORDER:
+        _start(net, name, build)
+    say(f"net: started {' '.join(started)}" if started else "net: everything was up already")
+    _logs(net)
+    wait_consensus(net)
+
+
+def wait_consensus(net, limit_s=120):
+    """Waits for a consensus that lists the network's own relays."""
+    began, last = time.monotonic(), 0.0
+    want = sum(n.is_relay and n.kind != "slot" for n in NODES)
+    while True:
+        from flags import consensus
+        have = len([e for e in consensus(net)[1] if "Running" in e.flags])
+        took_s = time.monotonic() - began
+        if have >= want:
+            say(f"net: consensus with {have} running relays after {took_s:.0f} s")
+            return
+        dead = [n for n in ORDER if BY_NAME[n] in AUTHORITIES and not process.pid_of(net, n)]
+        if dead:
+            raise RuntimeError(f"{' '.join(dead)} ended: see {net.path(dead[0], 'tor.log')} and out.log")
+        if took_s > limit_s:
+            raise RuntimeError(f"no consensus with {want} running relays after {took_s:.0f} s ({have} there)")
+        if took_s - last >= 10:
+            say(f"net: {took_s:3.0f} s, waiting for a consensus ({have} of {want} relays running)")
+            last = took_s
+        time.sleep(1)
+
+
+def empty_slot(net):
+    """Ends what runs in the slot and forgets its keys: its successor is another relay."""
+    process.stop(net, "slot")
+    shutil.rmtree(net.path("slot"), ignore_errors=True)
+    space.take_address(net, SLOT, SLOT_PORT)
+    _make_dirs(net)
+
+
+def change_slot(net, kind, build):
+    require(net)
+    if kind == net.slot_kind:
+        process.stop(net, "slot")
+    else:
+        empty_slot(net)
+        net.write(kind + "\n", "slot.kind")
+    _start(net, "slot", build)
+    say(f"net: the slot holds {kind}")
+    _logs(net)
+
+
+def slot_alive(net):
+    return bool(process.pid_of(net, "slot"))
+
+
+def report(net):
+    dead = [n for n in ORDER if not process.pid_of(net, n) and not (n == "slot" and net.slot_kind == "none")]
+    say(f"network {net.dir}, slot holds {net.slot_kind}, " + (f"NOT RUNNING: {' '.join(dead)}" if dead else
+                                                               f"all {len(ORDER)} nodes run"))
+
+
+def down(net):
+    """Ends every process of the network and removes its namespaces and files."""
+    names = [n for n in os.listdir(net.dir) if os.path.exists(net.path(n, "pid"))] if os.path.isdir(net.dir) else []
+    alive = [p for p in (process.pid_of(net, n) for n in names) if p] + space.pids(net)
+    if alive:
+        say(f"net: ending {len(set(alive))} processes")
+        process.end(set(alive))
+    if space.existing(net):
+        say("net: removing namespaces")
+        space.remove(net)
+    _remove_files(net)
+    say("net: down")
