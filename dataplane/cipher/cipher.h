@@ -1,0 +1,119 @@
+/* cipher.h - bulk ciphers for the walk: AES-128-CTR, AEAD records, SHA-1, HKDF; and a client's tor1
+ * layers for circuits that begin here. This room alone includes ipsec-mb; own kernels stand beside
+ * a portable twin and are chosen at run time by what the CPU has. */
+#ifndef RAMSON_CIPHER_H
+#define RAMSON_CIPHER_H
+
+#include "dataplane/base/base.h"
+
+/* ---- the manager: one per worker or thread, never shared ---- */
+enum {
+	CIPHER_PORTABLE_CTR = 1,  /* no VAES kernel */
+	CIPHER_PORTABLE_SHA1 = 2, /* no SHA-NI kernel */
+	CIPHER_NO_AVX512 = 4,	  /* hold ipsec-mb at AVX2 or below */
+	CIPHER_PORTABLE = 7,
+};
+struct aes_ctr;
+struct sha1;
+struct cipher {
+	void *mgr; /* IMB_MGR */
+	void (*ctr)(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
+		    const uint8_t *src, size_t len);
+	void (*sha1_blocks)(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+	void (*sha1_blocks_x2)(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
+	const char *arch, *ctr_name, *sha1_name; /* what was chosen, for a log line */
+};
+/* flags: which kernels to leave out (tests); 0 takes the best of this CPU. 0, or ERR_FULL when
+ * memory is short, or ERR_CRYPTO when the library's self test fails. */
+int cipher_init(struct cipher *c, unsigned flags);
+void cipher_fini(struct cipher *c);
+
+/* ---- AES-128-CTR, IV zero, running from byte to byte: what tor1 uses (tor-spec 0.3, 5.5) ---- */
+struct aes_ctr { /* three cache lines */
+	_Alignas(CACHE_LINE) uint8_t round_keys[11][16];
+	uint64_t pos; /* bytes of key stream used so far */
+	uint8_t _pad[8];
+};
+void aes_ctr_init(const struct cipher *c, struct aes_ctr *s, const uint8_t key[16]);
+/* Takes the next len bytes of key stream (any len, also across calls that end mid-block). src and
+ * dst are equal or do not overlap, any alignment; nothing outside dst[0..len) is written. */
+static inline void aes_ctr_run(const struct cipher *c, struct aes_ctr *s, uint8_t *dst,
+			       const uint8_t *src, size_t len)
+{
+	c->ctr(c, s, dst, src, len);
+	s->pos += len;
+}
+
+/* ---- AEAD over one contiguous run, in place ---- */
+enum aead_alg { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_CHACHA20_POLY1305, N_AEAD_ALGS };
+#define AEAD_TAG   16
+#define AEAD_NONCE 12
+struct aead_key { /* 1 KiB; prefetch it when it is cold */
+	_Alignas(CACHE_LINE) uint8_t expanded[1008];
+	uint32_t alg;
+	uint8_t _pad[12];
+};
+/* 16 or 32 bytes. */
+size_t aead_key_len(enum aead_alg alg);
+void aead_key_init(const struct cipher *c, struct aead_key *k, enum aead_alg alg,
+		   const uint8_t *key);
+/* Encrypts data[0..len) in place and writes the tag to data[len..len + 16). */
+void aead_seal(const struct cipher *c, const struct aead_key *k, const uint8_t nonce[AEAD_NONCE],
+	       const void *aad, size_t aad_len, uint8_t *data, size_t len);
+/* Decrypts data[0..len) in place; the tag stands at data[len..len + 16). 0, or ERR_CRYPTO when the
+ * tag (compared in constant time) does not hold: data is then wiped. */
+int aead_open(const struct cipher *c, const struct aead_key *k, const uint8_t nonce[AEAD_NONCE],
+	      const void *aad, size_t aad_len, uint8_t *data, size_t len);
+
+/* ---- SHA-1 as a running digest ---- */
+#define SHA1_LEN 20
+struct sha1 { /* copy it to keep a state, copy it back to restore it */
+	uint32_t h[5];
+	uint32_t _pad;
+	uint64_t len;	 /* bytes taken so far; buf holds the last len % 64 of them */
+	uint8_t buf[64];
+};
+void sha1_init(struct sha1 *s);
+void sha1_update(const struct cipher *c, struct sha1 *s, const void *p, size_t len);
+/* The digest of everything so far; the state is not disturbed. */
+void sha1_peek(const struct cipher *c, const struct sha1 *s, uint8_t digest[SHA1_LEN]);
+/* Takes one 509-byte relay payload into each of n states and peeks each digest; states are
+ * distinct. Faster than one by one from two states on. */
+#define RELAY_PAYLOAD 509
+void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *const *payload,
+		uint8_t (*digest)[SHA1_LEN], unsigned n);
+
+/* ---- HMAC and HKDF (RFC 5869, RFC 8446 7.1) ---- */
+enum hash_alg { HASH_SHA256, HASH_SHA384 };
+#define HASH_MAX 48
+/* 32 or 48. */
+size_t hash_len(enum hash_alg alg);
+/* out takes hash_len() bytes. len at most 512. */
+void hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
+	  const void *msg, size_t len, uint8_t *out);
+/* HKDF-Expand-Label with an empty context: secret has hash_len() bytes, label comes without
+ * "tls13 " and has at most 12 characters, len is at most hash_len(). */
+void hkdf_expand_label(const struct cipher *c, enum hash_alg alg, const uint8_t *secret,
+		       const char *label, uint8_t *out, size_t len);
+
+/* ---- tor1 as a client sees it: circuits that begin here (tor-spec 5.5, 6.1) ---- */
+#define TOR1_KEYS 72 /* Df 20, Db 20, Kf 16, Kb 16: the order of KDF output without KH */
+struct tor1_layer {
+	struct aes_ctr fwd, back;
+	struct sha1 fwd_digest, back_digest;
+};
+void tor1_layer_init(const struct cipher *c, struct tor1_layer *l, const uint8_t keys[TOR1_KEYS]);
+/* Seals a payload for hop (0 is the first) in place: fills the digest field (bytes 5..8), then
+ * encrypts layers hop..0. The 20-byte digest that a SENDME would answer goes to tag. */
+void tor1_client_seal(const struct cipher *c, struct tor1_layer *layers, unsigned hop,
+		      uint8_t payload[RELAY_PAYLOAD], uint8_t tag[SHA1_LEN]);
+/* Opens a payload that came back, in place: the hop it is from and its tag, or ERR_CRYPTO when no
+ * layer recognises it (the circuit is then of no more use). */
+int tor1_client_open(const struct cipher *c, struct tor1_layer *layers, unsigned n_layers,
+		     uint8_t payload[RELAY_PAYLOAD], uint8_t tag[SHA1_LEN]);
+/* True when bytes 1..2 are zero and bytes 5..8 are this state's digest over the payload; the state
+ * moves on (and tag is written) only then. The payload is left as it was. */
+bool tor1_recognize(const struct cipher *c, struct sha1 *s, uint8_t payload[RELAY_PAYLOAD],
+		    uint8_t tag[SHA1_LEN]);
+
+#endif
