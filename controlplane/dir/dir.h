@@ -1,0 +1,217 @@
+/* dir.h - directory documents: the descriptor we publish, the consensus, certificates,
+ * microdescriptors and descriptors we fetch, check, keep and serve, and what follows from them: the
+ * list of relays and the network's parameters. Stands low: it asks for fetches through a function
+ * given at start, and knows neither door nor link nor origin. One thread; time is an argument. */
+#ifndef RAMSON_DIR_H
+#define RAMSON_DIR_H
+
+#include "dataplane/base/base.h"
+#include "dataplane/ctl.h"
+
+struct config;
+struct keys;
+struct dir;
+
+/* ---- fetches ---- */
+/* Where a request goes: a relay or authority, by its RSA identity and OR addresses. */
+struct dir_target {
+	uint8_t rsa_id[20];
+	uint8_t ed_id[32];    /* zero: not known */
+	uint8_t ntor_key[32]; /* zero: not known; the circuit is then a CREATE_FAST one */
+	struct addr or4, or6; /* family 0: none */
+};
+/* The outcome, exactly once for each accepted fetch and never from inside the call that started it.
+ * status: of HTTP (200, 304, 404, ...), or a negative ERR_* when no answer came (ERR_SYSTEM: no
+ * connection or time-out; ERR_MALFORMED: not HTTP, or does not decompress; ERR_FULL: longer than
+ * allowed). body is decompressed, borrowed for the call, NULL when status is negative. */
+typedef void (*dir_fetched)(void *arg, int status, const uint8_t *body, size_t len);
+/* Starts a fetch over one BEGIN_DIR stream: sends request (a whole HTTP/1.0 request, copied) and
+ * hands at most max_len bytes of body, after decompression, to done. 0, or ERR_*: done then is not
+ * called. */
+typedef int (*dir_fetch)(void *ctx, const struct dir_target *to, const uint8_t *request,
+			 size_t len, size_t max_len, dir_fetched done, void *arg);
+
+/* ---- life ---- */
+struct dir_setup {
+	const struct config *config; /* borrowed until dir_free or dir_reconfigure */
+	struct keys *keys;	     /* borrowed */
+	dir_fetch fetch;
+	void *fetch_ctx;
+	/* Called from dir_tick or from a fetch's outcome when the consensus has changed: nodes and
+	 * parameters are new, older struct dir_node pointers are invalid. May be NULL. */
+	void (*changed)(void *ctx);
+	void *changed_ctx;
+	uint8_t seed[32]; /* for choices that need not be secret, and table keys */
+};
+/* Loads the caches of CacheDirectory. NULL when memory is short. now: seconds of UTC, here and in
+ * everything below. */
+struct dir *dir_new(const struct dir_setup *s, int64_t now);
+/* Writes what is not on disk yet. Outcomes of fetches must not arrive any more. */
+void dir_free(struct dir *d);
+/* After SIGHUP. A changed descriptor is published. */
+void dir_reconfigure(struct dir *d, const struct config *config, int64_t now);
+/* Call it once a second: fetches, publishes, writes caches. */
+void dir_tick(struct dir *d, int64_t now);
+
+/* ---- the list of relays, from the microdescriptor consensus and its microdescriptors ---- */
+enum dir_flag {
+	DIR_AUTHORITY = 1 << 0,
+	DIR_BAD_EXIT = 1 << 1,
+	DIR_EXIT = 1 << 2,
+	DIR_FAST = 1 << 3,
+	DIR_GUARD = 1 << 4,
+	DIR_HSDIR = 1 << 5,
+	DIR_RUNNING = 1 << 6,
+	DIR_STABLE = 1 << 7,
+	DIR_STALE_DESC = 1 << 8,
+	DIR_V2DIR = 1 << 9,
+	DIR_VALID = 1 << 10,
+	DIR_NO_ED = 1 << 11,
+	DIR_SYBIL = 1 << 12,
+	DIR_MIDDLE_ONLY = 1 << 13,
+};
+struct dir_node {
+	uint8_t rsa_id[20];
+	uint8_t ed_id[32];    /* zero until its microdescriptor is here */
+	uint8_t ntor_key[32]; /* likewise */
+	uint8_t md_digest[32];
+	bool has_md;
+	uint16_t flags; /* enum dir_flag */
+	uint32_t bandwidth; /* consensus weight, KB/s */
+	struct addr or4, or6;
+	char nickname[20];
+	char version[24]; /* of tor, "0.4.9.11"; empty: no v line */
+};
+/* NULL: not listed. The pointer holds until the next consensus (dir_setup.changed). */
+const struct dir_node *dir_node_by_rsa(const struct dir *d, const uint8_t rsa_id[20]);
+const struct dir_node *dir_node_by_ed(const struct dir *d, const uint8_t ed_id[32]);
+/* By ORPort, IPv4 or IPv6. */
+const struct dir_node *dir_node_by_addr(const struct dir *d, const struct addr *at);
+/* Does a listed relay or an authority have an ORPort at this address and port (exit: re-entry), or
+ * at this address with any port (any_port)? */
+bool dir_is_relay_addr(const struct dir *d, const struct addr *at, bool any_port);
+unsigned dir_n_nodes(const struct dir *d);
+const struct dir_node *dir_node_at(const struct dir *d, unsigned i);
+/* Fills in where to reach a node. */
+void dir_target_of(struct dir_target *t, const struct dir_node *n);
+/* Is rsa_id one of the configured authorities? */
+bool dir_is_authority(const struct dir *d, const uint8_t rsa_id[20]);
+
+/* ---- consensus parameters: X(name, default, min, max, ctl parameter it goes to or -1) ---- */
+#define DIR_PARAMS(X)                                                                             \
+	X(circwindow, 1000, 100, 1000, CTL_PARAM_CIRCWINDOW)                                      \
+	X(sendme_emit_min_version, 1, 0, 255, CTL_PARAM_SENDME_EMIT_MIN)                          \
+	X(sendme_accept_min_version, 0, 0, 255, CTL_PARAM_SENDME_ACCEPT_MIN)                      \
+	X(circ_max_cell_queue_size, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX)                \
+	X(circ_max_cell_queue_size_out, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX_OUT)        \
+	X(cellq_high, 256, 1, 1000, CTL_PARAM_CELLQ_HIGH)                                         \
+	X(cellq_low, 10, 1, 1000, CTL_PARAM_CELLQ_LOW)                                            \
+	X(CircuitPriorityHalflifeMsec, 30000, 1, INT32_MAX, CTL_PARAM_EWMA_HALFLIFE_MS)           \
+	X(KISTSchedRunInterval, 2, 2, 100, CTL_PARAM_KIST_INTERVAL_MS)                            \
+	X(nf_ito_low, 1500, 0, 60000, CTL_PARAM_NF_ITO_LOW)                                       \
+	X(nf_ito_high, 9500, 0, 60000, CTL_PARAM_NF_ITO_HIGH)                                     \
+	X(nf_pad_before_usage, 1, 0, 1, CTL_PARAM_NF_PAD_BEFORE_USAGE)                            \
+	X(nf_pad_relays, 0, 0, 1, CTL_PARAM_NF_PAD_RELAYS)                                        \
+	X(nf_conntimeout_relays, 3600, 60, 604800, CTL_PARAM_NF_CONNTIMEOUT_RELAYS)               \
+	X(AllowNonearlyExtend, 0, 0, 1, CTL_PARAM_ALLOW_NONEARLY_EXTEND)                          \
+	X(ExtendByEd25519ID, 0, 0, 1, -1)                                                         \
+	X(MaxOnionQueueDelay, 1750, 1, INT32_MAX, -1)                                             \
+	X(onion_queue_wait_cutoff, 5, 1, INT32_MAX, -1)                                           \
+	X(overload_onionskin_ntor_scale_percent, 1000, 0, 100000, -1)                             \
+	X(overload_onionskin_ntor_period_secs, 21600, 0, INT32_MAX, -1)                           \
+	X(publish_dummy_tap_key, 1, 0, 1, -1)                                                     \
+	X(onion_key_rotation_days, 28, 1, 90, -1)                                                 \
+	X(onion_key_grace_period_days, 7, 1, 90, -1)                                              \
+	X(assume_reachable, 0, 0, 1, -1)                                                          \
+	X(assume_reachable_ipv6, 0, 0, 1, -1)                                                     \
+	X(refuseunknownexits, 1, 0, 1, -1)                                                        \
+	X(allow_network_reentry, 0, 0, 1, -1)                                                     \
+	X(exit_dns_timeout, 1000, 1, 120000, -1)                                                  \
+	X(exit_dns_num_attempts, 2, 0, 255, -1)                                                   \
+	X(HiddenServiceEnableIntroDoSDefense, 0, 0, 1, -1)                                        \
+	X(HiddenServiceEnableIntroDoSRatePerSec, 25, 0, INT32_MAX, -1)                            \
+	X(HiddenServiceEnableIntroDoSBurstPerSec, 200, 0, INT32_MAX, -1)                          \
+	X(DoSRefuseSingleHopClientRendezvous, 0, 0, 1, -1)
+enum dir_param_id {
+#define X(name, ...) DIR_PARAM_##name,
+	DIR_PARAMS(X) N_DIR_PARAMS
+#undef X
+};
+struct dir_param_row {
+	const char *name; /* as in the consensus (with '-' where it has them) */
+	int32_t dflt, min, max;
+	int ctl; /* enum ctl_param_id, or -1: control's own */
+};
+const struct dir_param_row *dir_param_row_at(enum dir_param_id id);
+/* The value in force: of the consensus, clamped; or the default. */
+int32_t dir_param(const struct dir *d, enum dir_param_id id);
+/* Calls set for each parameter that goes to the dataplane: at start and after each change. */
+void dir_params_push(const struct dir *d, void (*set)(void *ctx, int ctl_param, int64_t value),
+		     void *ctx);
+
+/* ---- what we publish ---- */
+/* The exit policy as it stands in the descriptor: accept/reject lines, each with its newline, and
+ * the summary behind "ipv6-policy " ("accept 80,443"; NULL or "reject 1-65535": none). Copied; a
+ * change is published. Without a call it is "reject *:*". */
+void dir_set_policy(struct dir *d, const char *lines, const char *ipv6_summary);
+/* Onion keys, signing key or certificates have changed. */
+void dir_keys_changed(struct dir *d);
+/* A published address of the family (4 or 6) was proven reachable (T1). */
+void dir_set_reachable(struct dir *d, int family);
+/* True while the family is advertised, not proven and nothing waives the proof: test it. */
+bool dir_wants_selftest(const struct dir *d, int family);
+/* True when the measured capacity is small enough to be seeded by a self-test (T3). */
+bool dir_wants_bandwidth_test(const struct dir *d, int64_t now);
+/* Overload (S10): the descriptor says so for 72 h. */
+void dir_note_overload(struct dir *d, int64_t now);
+void dir_set_hibernating(struct dir *d, bool hibernating);
+/* Bytes that links and exits have moved since the last call, from the figures of the dataplane;
+ * once a second. They become the observed bandwidth and the histories (S1, S2). */
+void dir_count_bytes(struct dir *d, int64_t now, uint64_t n_read, uint64_t n_written);
+/* Our current descriptor and extra-info as text, NULL before there is one. Borrowed until the next
+ * dir_tick. */
+const char *dir_own_descriptor(const struct dir *d, size_t *len);
+const char *dir_own_extrainfo(const struct dir *d, size_t *len);
+
+/* ---- serving (D12, D15, D16, D19, D20) ---- */
+#define DIR_REQUEST_MAX 65536 /* most bytes of request that a caller has to keep */
+struct dir_answer;
+enum dir_served { DIR_SERVE_MORE, DIR_SERVE_ANSWER };
+/* Looks at what has come of a request over a directory stream. DIR_SERVE_MORE: call again when
+ * there is more; DIR_SERVE_ANSWER: *a is the answer, to be read with dir_answer_read and freed, and
+ * the stream ends behind it; ERR_MALFORMED: close without an answer; ERR_FULL: likewise.
+ * peer: the address of the previous hop's link, for X-Your-Address-Is. */
+int dir_serve(struct dir *d, const uint8_t *request, size_t len, const struct addr *peer,
+	      int64_t now, struct dir_answer **a);
+/* The next bytes, at most cap; 0 at the end. Compresses as it goes. */
+size_t dir_answer_read(struct dir_answer *a, uint8_t *to, size_t cap);
+/* Before dir_free. */
+void dir_answer_free(struct dir_answer *a);
+
+/* ---- decompression of what was fetched (D22), for origin ---- */
+/* Takes an HTTP/1.0 answer: status, and the body decompressed by its Content-Encoding into *body
+ * (malloc; give it to free), at most max_len bytes. The status, or ERR_STATE while the head is not
+ * whole, ERR_MALFORMED, ERR_FULL. */
+int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body,
+		    size_t *body_len);
+
+/* ---- for `ramson status` ---- */
+struct dir_status {
+	bool has_consensus; /* live or reasonably live */
+	int64_t valid_after, fresh_until, valid_until;
+	unsigned n_nodes, n_mds, n_descriptors;
+	bool is_listed;	     /* we are in the consensus */
+	uint16_t flags;	     /* ours in it */
+	uint32_t bandwidth;  /* our weight in it */
+	bool reachable4, reachable6;
+	int64_t published;   /* when an authority last took our descriptor; 0: never */
+	unsigned n_accepted; /* authorities that hold the current one */
+	uint64_t observed;   /* bytes/s */
+	const char *why_not_published; /* NULL: nothing is in the way */
+	uint64_t n_requests, n_bytes_served, n_fetches, n_fetch_failures;
+};
+void dir_status(const struct dir *d, int64_t now, struct dir_status *s);
+/* "Exit Fast Guard ..." */
+const char *dir_flags_text(uint16_t flags, char buf[160]);
+
+#endif
