@@ -1,0 +1,150 @@
+/* handshake.h - circuit handshakes, both sides: ntor, ntor v3 and CREATE_FAST, and the pool of
+ * threads that answers them. It stands beside the walk: a CREATE2 comes up here, keys go down. */
+#ifndef RAMSON_HANDSHAKE_H
+#define RAMSON_HANDSHAKE_H
+
+#include "dataplane/base/base.h"
+
+struct event_base;
+
+/* Numbers of the wire (tor-spec section 5.1); TAP is refused, FAST never comes in a CREATE2. */
+enum handshake_type {
+	HANDSHAKE_TAP = 0,
+	HANDSHAKE_FAST = 1,
+	HANDSHAKE_NTOR = 2,
+	HANDSHAKE_NTOR3 = 3,
+};
+
+#define HANDSHAKE_SKIN_MAX  505 /* of a CREATE2 */
+#define HANDSHAKE_REPLY_MAX 496 /* longest CREATED2 data that any relay takes */
+#define HANDSHAKE_KEYS_LEN  72  /* tor1: Df, Db, Kf, Kb */
+#define HANDSHAKE_KH_LEN    20
+#define HANDSHAKE_FAST_LEN  20
+#define HANDSHAKE_NTOR_LEN  84
+
+struct handshake_pair {
+	uint8_t secret[32], public[32];
+};
+
+/* What a relay answers with. A copy is taken where it is handed over, and wiped after use. */
+struct handshake_keys {
+	uint8_t rsa_id[20];
+	uint8_t ed_id[32];
+	unsigned n_onion;	       /* 1 or 2 */
+	struct handshake_pair onion[2]; /* the current key, and the previous while in grace */
+	struct handshake_pair junk;    /* stands in for a key that we do not have */
+};
+
+/* The outcome on either side: the answer (server side only) and the keys. A secret: wipe it. */
+struct handshake_done {
+	uint16_t reply_len;
+	uint8_t reply[HANDSHAKE_REPLY_MAX];
+	uint8_t keys[HANDSHAKE_KEYS_LEN]; /* digest seeds, then keys; forward first */
+	uint8_t kh[HANDSHAKE_KH_LEN];	  /* for ESTABLISH_INTRO (rend-spec 3.1.1) */
+};
+
+/* A row of the table of handshakes. */
+struct handshake {
+	uint16_t type;
+	const char *name;
+	uint16_t skin_min, skin_max; /* length of the client's part */
+	/* 0, or ERR_MALFORMED or ERR_CRYPTO with *done untouched. */
+	int (*answer)(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+		      struct handshake_done *done);
+};
+/* The row of a type that we answer, or NULL (TAP and unknown types). */
+const struct handshake *handshake_find(uint16_t type);
+
+/* Answers one handshake on this thread (CREATE_FAST; the pool does so for the others). 0, or
+ * ERR_MALFORMED, ERR_CRYPTO (both: DESTROY TORPROTOCOL); *done is written on success only.
+ * keys may be NULL for HANDSHAKE_FAST. tor-spec section 5.1, proposal 332. */
+int handshake_answer(uint16_t type, const struct handshake_keys *keys, const uint8_t *skin,
+		     size_t skin_len, struct handshake_done *done);
+
+/* A fresh X25519 pair. 0 or ERR_CRYPTO. */
+int handshake_pair_new(struct handshake_pair *pair);
+/* Fills pair->public from pair->secret. 0 or ERR_CRYPTO. */
+int handshake_pair_public(struct handshake_pair *pair);
+
+/* ---- the client's side, for circuits that begin here ---- */
+
+/* Whom we extend to; only what the type needs is read (FAST: nothing; ntor: rsa_id and onion;
+ * ntor v3: ed_id and onion). */
+struct handshake_peer {
+	uint8_t rsa_id[20];
+	uint8_t ed_id[32];
+	uint8_t onion[32];
+};
+struct handshake_client { /* between the two halves; a secret */
+	uint16_t type;
+	struct handshake_peer peer;
+	struct handshake_pair eph;  /* x, X; FAST: X in public[0..19] */
+	uint8_t bx[32], msg_mac[32]; /* ntor v3 */
+};
+/* Makes the onion skin (up to HANDSHAKE_SKIN_MAX bytes at skin). 0, ERR_UNKNOWN for a type that
+ * we do not speak, ERR_CRYPTO. The ntor v3 message asks for nothing (zero extensions). */
+int handshake_begin(struct handshake_client *c, uint16_t type, const struct handshake_peer *peer,
+		    uint8_t *skin, size_t *skin_len);
+/* Takes the answer; done->keys and done->kh are written on success. c is wiped in any case.
+ * 0, ERR_MALFORMED, ERR_CRYPTO. */
+int handshake_finish(struct handshake_client *c, const uint8_t *reply, size_t reply_len,
+		     struct handshake_done *done);
+
+/* ---- extensions of ntor v3 (proposals 332 and 346) ---- */
+#define HANDSHAKE_EXT_CC_REQUEST  1
+#define HANDSHAKE_EXT_CC_RESPONSE 2
+#define HANDSHAKE_EXT_SUBPROTO	  3
+
+/* Reads the client's message and writes ours to reply (cap bytes at least 1). Unknown extensions
+ * and the congestion-control request are passed over (our FlowCtrl=1 grants none); a request for
+ * any subprotocol capability fails, since we announce none. 0, ERR_MALFORMED when it does not
+ * parse (an empty message does not), ERR_STATE when it asks for what we must refuse. */
+int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t *reply_len,
+			 size_t cap);
+
+/* ---- the pool: threads that answer, one bounded queue before them ---- */
+struct handshake_pool;
+
+struct handshake_result {
+	wid circ;
+	int error; /* 0; ERR_MALFORMED, ERR_CRYPTO: TORPROTOCOL; ERR_FULL: too old, RESOURCELIMIT */
+	uint16_t type;
+	struct handshake_done done; /* when error is 0; wiped after the call-back */
+};
+typedef void handshake_result_fn(void *arg, const struct handshake_result *r);
+
+struct handshake_limits {
+	uint32_t max_delay_ms;	  /* MaxOnionQueueDelay: refuse when the projected wait is longer */
+	uint32_t wait_cutoff_ms;  /* onion_queue_wait_cutoff: what waited longer is dropped */
+	uint32_t n_always;	  /* this many may wait whatever the projection says */
+	uint32_t n_most;	  /* never more than this */
+};
+#define HANDSHAKE_LIMITS_DEFAULT ((struct handshake_limits) {1750, 5000, 50, 65536})
+
+/* What happened to handshakes so far, by type (index HANDSHAKE_FAST to HANDSHAKE_NTOR3). */
+struct handshake_figures {
+	uint64_t asked[4], answered[4], failed[4], refused[4], too_old[4];
+	uint32_t n_waiting, n_threads;
+	uint32_t usec_each; /* measured mean */
+};
+
+/* Starts n_threads (0: one for each CPU) that answer with the keys given by handshake_pool_keys.
+ * Results are delivered on the thread of base's loop. 0, ERR_SYSTEM, ERR_FULL. */
+int handshake_pool_new(struct handshake_pool **pool, struct event_base *base, unsigned n_threads,
+		       handshake_result_fn *fn, void *arg);
+/* Waits for the threads; nothing is delivered any more. NULL is allowed. */
+void handshake_pool_free(struct handshake_pool *pool);
+/* New keys for jobs queued from now on (rotation); jobs that wait keep theirs. 0 or ERR_FULL. */
+int handshake_pool_keys(struct handshake_pool *pool, const struct handshake_keys *keys);
+void handshake_pool_limits(struct handshake_pool *pool, const struct handshake_limits *limits);
+/* Queues one. *ticket names it for handshake_pool_cancel. 0; ERR_FULL when overloaded (DESTROY
+ * RESOURCELIMIT); ERR_UNKNOWN or ERR_MALFORMED for a type or length that we never answer
+ * (TORPROTOCOL); ERR_STATE before the first handshake_pool_keys. */
+int handshake_pool_submit(struct handshake_pool *pool, wid circ, uint16_t type, const uint8_t *skin,
+			  size_t skin_len, uint64_t *ticket);
+/* The circuit is gone: its job gives up its place in the queue if it still has one. A result that
+ * was already on its way may still be delivered. */
+void handshake_pool_cancel(struct handshake_pool *pool, uint64_t ticket);
+void handshake_pool_figures(struct handshake_pool *pool, struct handshake_figures *f);
+
+#endif
