@@ -21,7 +21,10 @@ enum {
 	ERR_FULL = -1,	    /* no room, no slot, no memory: refuse and count */
 	ERR_MALFORMED = -2, /* the bytes do not parse */
 	ERR_UNKNOWN = -3,   /* no such id, or of an older generation */
-	ERR_STATE = -4,	    /* not now */
+	ERR_NOT_NOW = -4,
+#ifndef OPENSSL_TYPES_H /* which has a type of the name below: include OpenSSL first, say NOT_NOW */
+	ERR_STATE = ERR_NOT_NOW,
+#endif
 	ERR_CRYPTO = -5,    /* a tag, signature or key does not hold */
 	ERR_SYSTEM = -6,    /* the operating system refused: errno says why */
 	ERR_CONFIG = -7,    /* a setting is wrong: the message says which */
