@@ -14,6 +14,7 @@
 #define RAMSON_TCP_H
 
 #include "dataplane/base/base.h"
+#include "dataplane/wire/seg.h"
 
 struct rte_mbuf;
 struct tcp;
@@ -65,16 +66,7 @@ struct tcp *tcp_init(const struct tcp_config *config, uint64_t now_us, const cha
 void tcp_fini(struct tcp *t);
 
 /* ---- in ---- */
-/* One checked segment. The mbuf belongs to the caller and is not kept; tcp points into it at the
- * TCP header, contiguous for tcp_len bytes (header and payload). Checksum and IP lengths were
- * verified by net. gso_size: payload of each of the wire's segments merged here, 0 when one. */
-struct tcp_seg {
-	struct rte_mbuf *m; /* not looked at */
-	const uint8_t *tcp;
-	uint32_t tcp_len;
-	uint16_t gso_size;
-	struct addr src, dst;
-};
+/* struct tcp_seg is one checked segment. */
 void tcp_in(struct tcp *t, const struct tcp_seg *seg, unsigned n, uint64_t now_us);
 /* Runs the timers that are due. Call each turn, also when nothing arrived. */
 void tcp_timers(struct tcp *t, uint64_t now_us);
@@ -179,14 +171,7 @@ uint64_t tcp_mem(const struct tcp *t, uint32_t conn);
 uint64_t tcp_mem_all(const struct tcp *t);
 
 /* ---- out ---- */
-/* One segment to send: the mbuf chain begins at the TCP header, whose length is in m->l4_len and
- * whose checksum field is zero: net computes it or asks the port to. gso_size != 0: the payload is
- * to be cut into segments of that size (TSO). The caller owns and frees m. */
-struct tcp_tx {
-	struct rte_mbuf *m;
-	struct addr src, dst;
-	uint16_t gso_size;
-};
+/* struct tcp_tx is one segment to send. */
 /* Everything that may leave now, at most max; call again while it returns max. */
 unsigned tcp_out(struct tcp *t, uint64_t now_us, struct tcp_tx *tx, unsigned max);
 
