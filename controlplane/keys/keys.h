@@ -4,10 +4,11 @@
 #ifndef RAMSON_KEYS_H
 #define RAMSON_KEYS_H
 
-#include <openssl/types.h>
-
 #include "dataplane/base/base.h"
 #include "dataplane/wire/certs.h"
+
+struct evp_pkey_st; /* OpenSSL's EVP_PKEY and X509 */
+struct x509_st;
 
 #define KEYS_RSA_ID   20
 #define KEYS_ED_ID    32
@@ -38,12 +39,12 @@ bool ed_cert_check(const struct ed_cert *c, const uint8_t *key, int64_t now_s);
 
 /* ---- RSA as Tor uses it: PKCS#1 v1.5 around the bare digest, no digest OID ---- */
 /* 0 or ERR_CRYPTO; sig_len: in the room, out what was written. */
-int rsa_sign(EVP_PKEY *key, const uint8_t *digest, size_t len, uint8_t *sig, size_t *sig_len);
+int rsa_sign(struct evp_pkey_st *key, const uint8_t *digest, size_t len, uint8_t *sig, size_t *sig_len);
 /* True when sig recovers to something that begins with digest (tor-spec section 0.3). */
-bool rsa_check(EVP_PKEY *key, const uint8_t *digest, size_t len, const uint8_t *sig,
+bool rsa_check(struct evp_pkey_st *key, const uint8_t *digest, size_t len, const uint8_t *sig,
 	       size_t sig_len);
 /* DER (PKCS#1) of the public half; its length, or 0. Its SHA-1 is a relay's fingerprint. */
-size_t rsa_public_der(EVP_PKEY *key, uint8_t *der, size_t cap);
+size_t rsa_public_der(struct evp_pkey_st *key, uint8_t *der, size_t cap);
 
 /* ---- the relay's keys ---- */
 struct keys;
@@ -119,8 +120,8 @@ void onion_keys_put(struct onion_keys *o);
 /* ---- what links show: one set for each TLS context, main thread only ---- */
 struct link_certs {
 	uint32_t refs;
-	EVP_PKEY *tls_key;   /* RSA-2048 */
-	X509 *tls_cert;	     /* signed by the RSA identity */
+	struct evp_pkey_st *tls_key;   /* RSA-2048 */
+	struct x509_st *tls_cert;	     /* signed by the RSA identity */
 	uint8_t tls_digest[32];			/* SHA-256 of its DER */
 	struct bytes certs[N_CERTS_TYPES];	/* bodies for CERTS, by enum certs_type */
 	uint8_t auth_secret[64], auth_public[32]; /* of certs[CERTS_ED_AUTH] */
