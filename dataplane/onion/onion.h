@@ -27,7 +27,7 @@ void onion_fini(struct onion *o);
 size_t onion_keys_len(unsigned scheme);
 /* Bytes of its SENDME tag: 20 for tor1. */
 size_t onion_tag_len(unsigned scheme);
-/* 0; ERR_UNKNOWN for a scheme without a row; ERR_MALFORMED when keys_len is not its own; ERR_STATE
+/* 0; ERR_UNKNOWN for a scheme without a row; ERR_MALFORMED when keys_len is not its own; ERR_NOT_NOW
  * when circ has a layer already. The caller wipes keys. */
 int onion_start(struct onion *o, uint32_t circ, unsigned scheme, const uint8_t *keys,
 		size_t keys_len);

@@ -28,7 +28,7 @@ struct tls_keys {
 	} in, out;
 };
 /* The record layer of conn is ours from here on. 0; ERR_UNKNOWN for a version or suite that no row
- * of suites.c serves; ERR_STATE when it runs already. The caller wipes keys. */
+ * of suites.c serves; ERR_NOT_NOW when it runs already. The caller wipes keys. */
 int tls_start(struct tls *t, uint32_t conn, const struct tls_keys *keys);
 /* Forgets conn and wipes its keys; also when it was never started. */
 void tls_stop(struct tls *t, uint32_t conn);

@@ -20,7 +20,7 @@ struct record {
 	uint16_t version; /* 0x0301..0x0304 on the wire, mostly 0x0303 */
 	uint16_t len;	  /* of the body behind the head */
 };
-/* Reads the head of a record. 0; ERR_STATE when fewer than RECORD_HEAD bytes are there; or
+/* Reads the head of a record. 0; ERR_NOT_NOW when fewer than RECORD_HEAD bytes are there; or
  * ERR_MALFORMED when no TLS record begins so: a type that is not one of the four, a major version
  * other than 3, a body over RECORD_BODY_MAX. */
 int record_parse(struct record *r, const uint8_t *p, size_t len);

@@ -1,0 +1,20 @@
+/* internal.h - what the files of cipher/ share: the library, and the kernels to choose from. */
+#ifndef RAMSON_CIPHER_INTERNAL_H
+#define RAMSON_CIPHER_INTERNAL_H
+
+#include <intel-ipsec-mb.h>
+
+#include "dataplane/cipher/cipher.h"
+
+/* Kernels of struct cipher's table. The ones named after an instruction set must run only where
+ * cipher_init has seen it. */
+void ctr_portable(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
+		  const uint8_t *src, size_t len);
+void ctr_vaes(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst, const uint8_t *src,
+	      size_t len);
+void sha1_blocks_portable(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+void sha1_blocks_x2_portable(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
+void sha1_blocks_ni(uint32_t h[5], const uint8_t *p, size_t n_blocks);
+void sha1_blocks_x2_ni(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
+
+#endif
