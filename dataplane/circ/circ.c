@@ -1,0 +1,104 @@
+/* circ.c - circuits and legs: taking, finding and freeing them. */
+#include "dataplane/circ/circ.h"
+
+int circs_init(struct circs *c, unsigned worker, uint32_t n_circs, uint32_t n_legs,
+	       uint32_t n_conns, struct hash_key key)
+{
+	*c = (struct circs) {.n_conns = n_conns};
+	c->circ = column_new(n_circs, sizeof(*c->circ));
+	c->leg = column_new(n_legs, sizeof(*c->leg));
+	c->conn_legs = column_new(n_conns, sizeof(*c->conn_legs));
+	c->conn_pending = column_new(n_conns, sizeof(*c->conn_pending));
+	if (!c->circ || !c->leg || !c->conn_legs || !c->conn_pending ||
+	    slots_init(&c->circ_slots, worker, n_circs) < 0 ||
+	    slots_init(&c->leg_slots, worker, n_legs) < 0 || map_init(&c->by_id, n_legs, key) < 0) {
+		circs_fini(c);
+		return ERR_FULL;
+	}
+	memset(c->conn_legs, 0xff, n_conns * sizeof(*c->conn_legs));
+	return 0;
+}
+
+void circs_fini(struct circs *c)
+{
+	column_free(c->circ, c->circ_slots.n, sizeof(*c->circ));
+	column_free(c->leg, c->leg_slots.n, sizeof(*c->leg));
+	column_free(c->conn_legs, c->n_conns, sizeof(*c->conn_legs));
+	column_free(c->conn_pending, c->n_conns, sizeof(*c->conn_pending));
+	slots_fini(&c->circ_slots);
+	slots_fini(&c->leg_slots);
+	map_fini(&c->by_id);
+	*c = (struct circs) {0};
+}
+
+uint32_t circ_new(struct circs *c, enum circ_state state, uint32_t conn)
+{
+	uint32_t i = slots_take(&c->circ_slots);
+
+	if (i == SLOT_NONE)
+		return SLOT_NONE;
+	c->circ[i] = (struct circ) {.conn = conn, .streams = SLOT_NONE};
+	circ_set_state(c, i, state);
+	return i;
+}
+
+void circ_set_state(struct circs *c, uint32_t circ, enum circ_state state)
+{
+	struct circ *k = &c->circ[circ];
+
+	c->conn_pending[k->conn] -= k->state == CIRC_PENDING;
+	c->conn_pending[k->conn] += state == CIRC_PENDING;
+	k->state = state;
+}
+
+void circ_free(struct circs *c, uint32_t circ)
+{
+	circ_set_state(c, circ, CIRC_FREE);
+	slots_give(&c->circ_slots, circ);
+}
+
+uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enum circ_side side)
+{
+	uint32_t i, first = c->conn_legs[conn];
+
+	if (leg_find(c, conn, circ_id) != SLOT_NONE)
+		return SLOT_NONE;
+	i = slots_take(&c->leg_slots);
+	if (i == SLOT_NONE)
+		return SLOT_NONE;
+	if (map_put(&c->by_id, leg_key(conn, circ_id), i) < 0) {
+		slots_give(&c->leg_slots, i);
+		return SLOT_NONE;
+	}
+	c->leg[i] = (struct leg) {circ, conn, circ_id, first, SLOT_NONE, (uint8_t)side, {0}};
+	if (first != SLOT_NONE)
+		c->leg[first].prev = i;
+	c->conn_legs[conn] = i;
+	return i;
+}
+
+uint32_t leg_draw(struct circs *c, uint32_t conn, bool initiator, wid circ, enum circ_side side,
+		  struct rng *rng)
+{
+	for (int i = 0; i < CIRC_ID_TRIES; i++) {
+		uint32_t id = (rng_u32(rng) & 0x7fffffff) | (uint32_t)initiator << 31;
+
+		if ((id & 0x7fffffff) && leg_find(c, conn, id) == SLOT_NONE)
+			return leg_new(c, conn, id, circ, side);
+	}
+	return SLOT_NONE;
+}
+
+void leg_free(struct circs *c, uint32_t leg)
+{
+	struct leg *k = &c->leg[leg];
+
+	if (k->prev == SLOT_NONE)
+		c->conn_legs[k->conn] = k->next;
+	else
+		c->leg[k->prev].next = k->next;
+	if (k->next != SLOT_NONE)
+		c->leg[k->next].prev = k->prev;
+	map_del(&c->by_id, leg_key(k->conn, k->circ_id));
+	slots_give(&c->leg_slots, leg);
+}

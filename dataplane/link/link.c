@@ -1,0 +1,196 @@
+/* link.c - the states of a link and its way up: TLS plaintext in, cells out. */
+#include "dataplane/link/link.h"
+
+#include <stdlib.h>
+
+int links_init(struct links *l, const struct link_config *cf, uint64_t now_us)
+{
+	*l = (struct links) {.cf = *cf};
+	l->col = column_new(cf->n_conns, sizeof(*l->col));
+	l->stash = column_new(cf->n_conns, 2 * LINK_STASH);
+	if (!l->col || !l->stash || wheel_init(&l->timers, cf->n_conns, now_us) < 0) {
+		links_fini(l);
+		return ERR_FULL;
+	}
+	return 0;
+}
+
+void links_fini(struct links *l)
+{
+	for (uint32_t i = 0; l->col && i < l->cf.n_conns; i++)
+		if (l->col[i].state != LINK_NONE)
+			link_stop(l, i);
+	column_free(l->col, l->cf.n_conns, sizeof(*l->col));
+	column_free(l->stash, l->cf.n_conns, 2 * LINK_STASH);
+	if (l->timers.entries)
+		wheel_fini(&l->timers);
+	*l = (struct links) {0};
+}
+
+void link_start(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	l->col[conn] = (struct link) {.state = LINK_TLS, .id_len = 2, .opened_us = now_us,
+				      .last_out_us = now_us, .last_leg_us = now_us};
+	wheel_set(&l->timers, conn, now_us + (uint64_t)l->cf.params[CTL_PARAM_KEEPALIVE_S] * 1000000);
+}
+
+void link_secured(struct links *l, uint32_t conn)
+{
+	l->col[conn].state = LINK_HANDSHAKE;
+}
+
+void link_stop(struct links *l, uint32_t conn)
+{
+	struct link *k = &l->col[conn];
+
+	free(k->held);
+	free(k->big);
+	free(k->tag);
+	wheel_clear(&l->timers, conn);
+	*k = (struct link) {0};
+}
+
+static uint8_t *stash_of(struct links *l, uint32_t conn, unsigned side)
+{
+	return l->stash + ((size_t)conn * 2 + side) * LINK_STASH;
+}
+
+/* Adds bytes to the unfinished cell until it has want of them; true when it has. */
+static bool part_fill(struct link *k, uint8_t *to, size_t want, uint8_t **data, size_t *len)
+{
+	size_t n = MIN(want - k->part_len, *len);
+
+	memcpy(to + k->part_len, *data, n);
+	k->part_len += n;
+	*data += n;
+	*len -= n;
+	return k->part_len == want;
+}
+
+/* Goes on with the cell that the last record left unfinished. 1 when it is whole (*c is set), 0 when
+ * the data ran out, negative on refusal. */
+static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *len, struct cell *c)
+{
+	struct link *k = &l->col[conn];
+	uint8_t *stash = stash_of(l, conn, k->side);
+	int size;
+
+	/* The head first, byte by byte of need: the size stands in it. */
+	while ((size = cell_size(stash, MIN(k->part_len, CELL_VAR_HEAD), k->id_len)) == 0) {
+		if (!*len)
+			return 0;
+		part_fill(k, stash, k->part_len + 1, data, len);
+	}
+	if (size < 0)
+		return ERR_MALFORMED;
+	if (size > LINK_STASH && !k->big) {
+		k->big = malloc((size_t)size);
+		if (!k->big)
+			return ERR_FULL;
+		memcpy(k->big, stash, k->part_len);
+	}
+	if (!part_fill(k, k->big ? k->big : stash, (size_t)size, data, len))
+		return 0;
+	cell_split(c, k->big ? k->big : stash, (size_t)size, k->id_len);
+	k->part_len = 0;
+	k->side ^= 1; /* the finished cell stays where it is until the next call */
+	return 1;
+}
+
+/* Puts a whole cell where it belongs: kept in cells, or dropped here. True when kept. */
+static bool cell_wanted(struct links *l, const struct link *k, const struct cell *c)
+{
+	enum link_act act;
+
+	if (k->state != LINK_OPEN)
+		return true;
+	act = link_act_of(c->command);
+	if (act == LINK_PADDING)
+		count(l->cf.counts, link_padding_in);
+	if (act == LINK_IGNORE)
+		count(l->cf.counts, link_unknown_command);
+	return act != LINK_PADDING && act != LINK_IGNORE;
+}
+
+/* The handshake's own turns: VERSIONS widens the circuit id, NETINFO ends the cutting. */
+static void handshake_step(struct link *k, const struct cell *c)
+{
+	if (c->command == CELL_VERSIONS)
+		k->id_len = 4;
+	else if (c->command == CELL_NETINFO)
+		k->state = LINK_HELD;
+}
+
+static int hold(struct link *k, const uint8_t *data, size_t len)
+{
+	uint8_t *more;
+
+	if (!len)
+		return 0;
+	more = realloc(k->held, k->held_len + len);
+	if (!more)
+		return ERR_FULL;
+	memcpy(more + k->held_len, data, len);
+	k->held = more;
+	k->held_len += len;
+	return 0;
+}
+
+int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct cell *cells)
+{
+	struct link *k = &l->col[conn];
+	int n = 0, rc;
+
+	if (k->big && !k->part_len) { /* the long cell of the last call has been looked at */
+		free(k->big);
+		k->big = NULL;
+	}
+	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
+		return ERR_STATE;
+	while (len && k->state != LINK_HELD) {
+		struct cell c;
+
+		if (n == LINK_CELLS_MAX)
+			return ERR_MALFORMED; /* only a flood of tiny handshake cells gets here */
+		if (k->part_len) {
+			rc = part_finish(l, conn, &data, &len, &c);
+			if (rc <= 0)
+				return rc < 0 ? rc : n;
+		} else {
+			rc = cell_size(data, len, k->id_len);
+			if (rc < 0)
+				return ERR_MALFORMED;
+			if (rc == 0 || (size_t)rc > len) {
+				size_t head = MIN(len, (size_t)LINK_STASH);
+
+				/* Longer than the stash: begin it, part_finish takes the rest. */
+				memcpy(stash_of(l, conn, k->side), data, head);
+				k->part_len = head;
+				data += head;
+				len -= head;
+				if (len && part_finish(l, conn, &data, &len, &c) < 0)
+					return ERR_FULL;
+				return n;
+			}
+			cell_split(&c, data, (size_t)rc, k->id_len);
+			data += rc;
+			len -= (size_t)rc;
+		}
+		if (cell_wanted(l, k, &c))
+			cells[n++] = c;
+		if (k->state == LINK_HANDSHAKE)
+			handshake_step(k, &c);
+	}
+	return hold(k, data, len) < 0 ? ERR_FULL : n;
+}
+
+size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data)
+{
+	struct link *k = &l->col[conn];
+	size_t len = k->held_len;
+
+	*data = k->held;
+	k->held = NULL;
+	k->held_len = 0;
+	return len;
+}

@@ -1,0 +1,108 @@
+/* link.h - the Tor channel over one conn: cells are cut from what TLS opened on the way up, and
+ * padding, keep-alive and idle rules are kept on the way down. Behind tls/, before circ/. */
+#ifndef RAMSON_LINK_H
+#define RAMSON_LINK_H
+
+#include "dataplane/base/base.h"
+#include "dataplane/ctl.h"
+#include "dataplane/wire/cell.h"
+
+/* DESIGN section 1, "Link hand-over". */
+enum link_state {
+	LINK_NONE,	/* this conn carries no link */
+	LINK_TLS,	/* control handshakes TLS: whole records go up */
+	LINK_HANDSHAKE, /* every cell goes up byte for byte */
+	LINK_HELD,	/* NETINFO went up: nothing is cut until control says so */
+	LINK_OPEN,
+};
+
+/* What the open link does with a command: link/table.c. */
+enum link_act {
+	LINK_IGNORE,	/* unknown, or out of season: counted and dropped */
+	LINK_PADDING,	/* counted and dropped */
+	LINK_NEGOTIATE, /* PADDING_NEGOTIATE: ours to obey */
+	LINK_CREATE,
+	LINK_CREATED,
+	LINK_RELAY,
+	LINK_DESTROY,
+};
+enum link_act link_act_of(uint8_t command);
+
+#define LINK_STASH     520 /* an unfinished fixed cell */
+#define LINK_CELLS_MAX 64  /* cells that one call of link_in gives at most */
+
+struct link {
+	uint8_t state, id_len, proto, peer;
+	uint8_t initiator, canonical, side, used; /* side: which stash holds the unfinished cell */
+	uint8_t padding;			  /* this link gets netflow padding */
+	uint8_t _pad[3];
+	uint32_t identity;
+	uint32_t part_len; /* bytes of the unfinished cell */
+	uint32_t held_len;
+	uint32_t n_legs;   /* circuits on it: kept by the worker */
+	uint16_t pad_low_ms, pad_high_ms;
+	uint32_t idle_s;   /* how long it may live without circuits; drawn once */
+	uint8_t *held;	   /* what came behind NETINFO */
+	uint8_t *big;	   /* an unfinished variable cell longer than the stash */
+	uint64_t opened_us, last_out_us, last_leg_us, pad_at_us;
+	uint8_t *tag;
+};
+
+struct link_config {
+	uint32_t n_conns;
+	struct counts *counts;
+	struct rng *rng;
+	const int64_t *params; /* N_CTL_PARAMS values, live */
+};
+
+struct links {
+	struct link_config cf;
+	struct link *col;
+	uint8_t *stash; /* two of LINK_STASH bytes per conn */
+	struct wheel timers;
+};
+
+int links_init(struct links *l, const struct link_config *cf, uint64_t now_us);
+void links_fini(struct links *l);
+
+static inline struct link *link_of(struct links *l, uint32_t conn)
+{
+	return &l->col[conn];
+}
+
+/* A conn becomes a link in state LINK_TLS; after keys it is LINK_HANDSHAKE. */
+void link_start(struct links *l, uint32_t conn, uint64_t now_us);
+void link_secured(struct links *l, uint32_t conn);
+/* Control has judged the handshake: cells flow. 0, or ERR_STATE when it is not held. */
+int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *ready, uint64_t now_us);
+/* Frees what the link holds; the conn carries no link any more. */
+void link_stop(struct links *l, uint32_t conn);
+
+/* Cuts data, which TLS opened, into cells: they point into data or into the link's stash and are
+ * valid until the next call for this conn. In LINK_HANDSHAKE all cells are given (for control), and
+ * what follows NETINFO is kept aside; in LINK_OPEN the fixed cells that somebody above wants are,
+ * the rest is counted and dropped. Returns the number of cells, at most LINK_CELLS_MAX;
+ * ERR_MALFORMED when the peer broke the link protocol; ERR_FULL without memory. */
+int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct cell *cells);
+/* The bytes kept aside, for link_in once the link is open; the caller frees *data. */
+size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data);
+
+/* PADDING_NEGOTIATE (padding-spec section 2.5): obeyed or ignored, never answered. */
+void link_negotiate(struct links *l, uint32_t conn, const struct cell *c, uint64_t now_us);
+/* Bytes went out on, or a user cell was seen at, this link: padding counts from here. */
+void link_sent(struct links *l, uint32_t conn, uint64_t now_us);
+static inline void link_used(struct links *l, uint32_t conn)
+{
+	l->col[conn].used = 1;
+}
+
+/* What a link's timer asks for. */
+enum link_due { LINK_DUE_NOTHING, LINK_DUE_PADDING, LINK_DUE_IDLE };
+struct link_timer {
+	uint32_t conn;
+	enum link_due due;
+};
+/* Links whose timer has come, at most max; the padding cell is the caller's to queue. */
+unsigned link_timers(struct links *l, uint64_t now_us, struct link_timer *out, unsigned max);
+
+#endif

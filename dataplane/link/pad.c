@@ -1,0 +1,149 @@
+/* pad.c - when a link is ready, padded, kept alive or idle: netflow padding (padding-spec section
+ * 2), keep-alive and the idle time-outs of tor-spec section 4.7. */
+#include "dataplane/link/link.h"
+
+#include <stdlib.h>
+
+#define SECOND 1000000ull
+
+static int64_t param(const struct links *l, enum ctl_param_id id)
+{
+	return l->cf.params[id];
+}
+
+/* Links without circuits: to a known relay 45 to 75 min, to anybody else 3 to 4.5 min. */
+static uint32_t idle_draw(struct links *l, const struct link *k)
+{
+	uint32_t base = 180;
+
+	if (k->peer == CTL_PEER_RELAY && k->canonical)
+		base = (uint32_t)(param(l, CTL_PARAM_NF_CONNTIMEOUT_RELAYS) * 3 / 4);
+	return base + rng_below(l->cf.rng, base == 180 ? 90 : base * 2 / 3);
+}
+
+/* The padding interval: low + max(X1, X2), each uniform in [0, high - low). */
+static uint64_t pad_draw_us(struct links *l, const struct link *k)
+{
+	uint32_t span = (uint32_t)(k->pad_high_ms - k->pad_low_ms);
+	uint32_t a = span ? rng_below(l->cf.rng, span) : 0;
+	uint32_t b = span ? rng_below(l->cf.rng, span) : 0;
+
+	return (k->pad_low_ms + (uint64_t)MAX(a, b)) * 1000;
+}
+
+static void padding_set(struct links *l, struct link *k)
+{
+	bool to_relay = k->peer == CTL_PEER_RELAY;
+
+	k->pad_low_ms = (uint16_t)param(l, CTL_PARAM_NF_ITO_LOW);
+	k->pad_high_ms = (uint16_t)MAX(param(l, CTL_PARAM_NF_ITO_HIGH), (int64_t)k->pad_low_ms);
+	k->padding = k->proto >= 5 && k->pad_high_ms &&
+		     (!to_relay || param(l, CTL_PARAM_NF_PAD_RELAYS));
+}
+
+/* When the timer of an open link should look at it again. */
+static void rearm(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+	uint64_t due = k->last_out_us + (uint64_t)param(l, CTL_PARAM_KEEPALIVE_S) * SECOND;
+
+	if (k->padding && (k->used || !param(l, CTL_PARAM_NF_PAD_BEFORE_USAGE))) {
+		if (!k->pad_at_us)
+			k->pad_at_us = k->last_out_us + pad_draw_us(l, k);
+		due = MIN(due, k->pad_at_us);
+	} else {
+		due = MIN(due, now_us + 5 * SECOND); /* look whether it has been used */
+	}
+	if (!k->n_legs)
+		due = MIN(due, k->last_leg_us + k->idle_s * SECOND);
+	wheel_set(&l->timers, conn, MAX(due, now_us + 1000));
+}
+
+int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *ready, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+
+	if (k->state != LINK_HELD)
+		return ERR_STATE;
+	k->tag = malloc(CTL_TAG_LEN);
+	if (!k->tag)
+		return ERR_FULL;
+	memcpy(k->tag, ready->tag, CTL_TAG_LEN);
+	k->state = LINK_OPEN;
+	k->proto = ready->link_proto;
+	k->peer = ready->peer;
+	k->initiator = ready->initiator != 0;
+	k->canonical = ready->canonical != 0;
+	k->identity = ready->identity;
+	k->last_leg_us = now_us;
+	k->idle_s = idle_draw(l, k);
+	padding_set(l, k);
+	rearm(l, conn, now_us);
+	return 0;
+}
+
+void link_negotiate(struct links *l, uint32_t conn, const struct cell *c, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+	struct reader r = reader_of(c->payload, c->len);
+	uint8_t version = rd_u8(&r), command = rd_u8(&r);
+	uint16_t low = rd_u16(&r), high = rd_u16(&r);
+
+	if (r.bad || version != 0 || command < 1 || command > 2 || k->proto < 5) {
+		count(l->cf.counts, link_negotiate_bad);
+		return;
+	}
+	if (command == 1) {
+		k->padding = 0;
+	} else {
+		padding_set(l, k);
+		k->pad_low_ms = (uint16_t)MAX((int64_t)low, param(l, CTL_PARAM_NF_ITO_LOW));
+		k->pad_high_ms = MAX(high, k->pad_low_ms);
+	}
+	k->pad_at_us = 0;
+	rearm(l, conn, now_us);
+}
+
+void link_sent(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+
+	k->last_out_us = now_us;
+	k->pad_at_us = 0; /* the next look draws anew from this moment */
+}
+
+/* One link's timer: what it asks for, and its next look. */
+static enum link_due timer_due(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+	uint64_t quiet_us = now_us - k->last_out_us;
+
+	if (k->state == LINK_NONE)
+		return LINK_DUE_NOTHING;
+	if (k->state != LINK_OPEN)
+		return LINK_DUE_IDLE; /* a handshake that took longer than KeepalivePeriod */
+	if (!k->n_legs && now_us >= k->last_leg_us + k->idle_s * SECOND)
+		return LINK_DUE_IDLE;
+	if ((k->pad_at_us && now_us >= k->pad_at_us) ||
+	    quiet_us >= (uint64_t)param(l, CTL_PARAM_KEEPALIVE_S) * SECOND) {
+		link_sent(l, conn, now_us);
+		rearm(l, conn, now_us);
+		return LINK_DUE_PADDING;
+	}
+	rearm(l, conn, now_us);
+	return LINK_DUE_NOTHING;
+}
+
+unsigned link_timers(struct links *l, uint64_t now_us, struct link_timer *out, unsigned max)
+{
+	uint32_t due[LINK_CELLS_MAX];
+	unsigned n = 0, n_due = wheel_due(&l->timers, now_us, due, MIN(max, ARRAY_LEN(due)));
+
+	for (unsigned i = 0; i < n_due; i++) {
+		enum link_due d = timer_due(l, due[i], now_us);
+
+		if (d != LINK_DUE_NOTHING)
+			out[n++] = (struct link_timer) {due[i], d};
+	}
+	return n;
+}

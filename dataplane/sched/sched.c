@@ -1,0 +1,269 @@
+/* sched.c - slots, queues, and the lists of what may go next on each link. */
+#include "dataplane/sched/sched.h"
+
+#include "dataplane/sched/internal.h"
+
+int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
+{
+	*s = (struct sched) {.cf = *cf, .active = SLOT_NONE, .epoch_us = now_us};
+	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
+	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
+	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
+	s->conn = column_new(cf->n_conns, sizeof(*s->conn));
+	if (!s->slots || !s->free_slots || !s->leg || !s->conn) {
+		sched_fini(s);
+		return ERR_FULL;
+	}
+	s->n_free = cf->n_slots;
+	for (uint32_t i = 0; i < cf->n_conns; i++)
+		s->conn[i] = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE,
+						  SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0, 0, 0, {0}};
+	return 0;
+}
+
+void sched_fini(struct sched *s)
+{
+	column_free(s->slots, s->cf.n_slots, sizeof(*s->slots));
+	column_free(s->free_slots, s->cf.n_slots, sizeof(*s->free_slots));
+	column_free(s->leg, s->cf.n_legs, sizeof(*s->leg));
+	column_free(s->conn, s->cf.n_conns, sizeof(*s->conn));
+	*s = (struct sched) {0};
+}
+
+/* Slots that were given back are used first: they are warm. Others are touched only on need, so a
+ * quiet relay holds little memory. */
+uint32_t slot_take(struct sched *s)
+{
+	uint32_t n_back = s->n_free - (s->cf.n_slots - s->n_touched);
+
+	if (!s->n_free)
+		return SLOT_NONE;
+	s->n_free--;
+	return n_back ? s->free_slots[n_back - 1] : s->n_touched++;
+}
+
+void slot_give(struct sched *s, uint32_t slot)
+{
+	uint32_t n_back = s->n_free - (s->cf.n_slots - s->n_touched);
+
+	s->free_slots[n_back] = slot;
+	s->n_free++;
+}
+
+static bool conn_has_work(const struct sched_conn *c)
+{
+	return c->root != SLOT_NONE || c->own_head != SLOT_NONE || c->destroy_head != SLOT_NONE;
+}
+
+void sched_wake(struct sched *s, uint32_t conn)
+{
+	struct sched_conn *c = &s->conn[conn];
+
+	if (c->active || !conn_has_work(c))
+		return;
+	c->active = 1;
+	c->prev = SLOT_NONE;
+	c->next = s->active;
+	if (s->active != SLOT_NONE)
+		s->conn[s->active].prev = conn;
+	s->active = conn;
+}
+
+void sched_sleep(struct sched *s, uint32_t conn)
+{
+	struct sched_conn *c = &s->conn[conn];
+
+	if (!c->active)
+		return;
+	c->active = 0;
+	if (c->prev == SLOT_NONE)
+		s->active = c->next;
+	else
+		s->conn[c->prev].next = c->next;
+	if (c->next != SLOT_NONE)
+		s->conn[c->next].prev = c->prev;
+}
+
+void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
+{
+	s->leg[leg] = (struct sched_leg) {.head = SLOT_NONE, .tail = SLOT_NONE, .conn = conn,
+					  .child = SLOT_NONE, .sibling = SLOT_NONE,
+					  .next_destroy = SLOT_NONE};
+}
+
+uint32_t sched_add(struct sched *s, uint32_t leg, uint32_t slot, uint64_t now_us)
+{
+	struct sched_leg *k = &s->leg[leg];
+	struct slot *cell = slot_at(s, slot);
+
+	cell->next = SLOT_NONE;
+	cell->leg = leg;
+	cell->arrival_us = now_us;
+	if (k->tail == SLOT_NONE)
+		k->head = slot;
+	else
+		slot_at(s, k->tail)->next = slot;
+	k->tail = slot;
+	k->n++;
+	s->conn[k->conn].n_cells++;
+	if (!k->waiting)
+		heap_add(s, k->conn, leg);
+	sched_wake(s, k->conn);
+	return k->n;
+}
+
+void sched_leg_clear(struct sched *s, uint32_t leg)
+{
+	struct sched_leg *k = &s->leg[leg];
+
+	while (k->head != SLOT_NONE) {
+		uint32_t slot = k->head;
+
+		k->head = slot_at(s, slot)->next;
+		slot_give(s, slot);
+	}
+	s->conn[k->conn].n_cells -= k->n;
+	k->tail = SLOT_NONE;
+	k->n = 0;
+	if (k->waiting)
+		heap_remove(s, k->conn, leg);
+}
+
+void sched_destroy(struct sched *s, uint32_t leg, uint8_t reason)
+{
+	struct sched_leg *k = &s->leg[leg];
+	struct sched_conn *c = &s->conn[k->conn];
+
+	sched_leg_clear(s, leg);
+	if (k->destroy)
+		return;
+	k->destroy = 1;
+	k->destroy_reason = reason;
+	k->next_destroy = SLOT_NONE;
+	if (c->destroy_tail == SLOT_NONE)
+		c->destroy_head = leg;
+	else
+		s->leg[c->destroy_tail].next_destroy = leg;
+	c->destroy_tail = leg;
+	sched_wake(s, k->conn);
+}
+
+int sched_own(struct sched *s, uint32_t conn, uint32_t slot)
+{
+	struct sched_conn *c = &s->conn[conn];
+	struct slot *cell = slot_at(s, slot);
+
+	if (c->n_own >= SCHED_OWN_MAX)
+		return ERR_FULL;
+	cell->next = SLOT_NONE;
+	cell->leg = SLOT_NONE;
+	if (c->own_tail == SLOT_NONE)
+		c->own_head = slot;
+	else
+		slot_at(s, c->own_tail)->next = slot;
+	c->own_tail = slot;
+	c->n_own++;
+	sched_wake(s, conn);
+	return 0;
+}
+
+void sched_conn_clear(struct sched *s, uint32_t conn)
+{
+	struct sched_conn *c = &s->conn[conn];
+
+	while (c->own_head != SLOT_NONE) {
+		uint32_t slot = c->own_head;
+
+		c->own_head = slot_at(s, slot)->next;
+		slot_give(s, slot);
+	}
+	sched_sleep(s, conn);
+	*c = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE,
+				  0, SLOT_NONE, SLOT_NONE, 0, 0, 0, {0}};
+}
+
+uint32_t sched_waiting(const struct sched *s, uint32_t conn)
+{
+	const struct sched_conn *c = &s->conn[conn];
+
+	return c->n_cells + c->n_own + (c->destroy_head != SLOT_NONE);
+}
+
+/* The first cell of a queue, taken out. */
+static uint32_t pop(struct sched *s, uint32_t *head, uint32_t *tail)
+{
+	uint32_t slot = *head;
+
+	*head = slot_at(s, slot)->next;
+	if (*head == SLOT_NONE)
+		*tail = SLOT_NONE;
+	return slot;
+}
+
+static void pick_destroy(struct sched *s, struct sched_conn *c, struct sched_pick *pick)
+{
+	uint32_t leg = c->destroy_head;
+
+	c->destroy_head = s->leg[leg].next_destroy;
+	if (c->destroy_head == SLOT_NONE)
+		c->destroy_tail = SLOT_NONE;
+	s->leg[leg].destroy = 0;
+	c->destroyed = 1;
+	*pick = (struct sched_pick) {SLOT_NONE, leg, 0, s->leg[leg].destroy_reason};
+}
+
+static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick)
+{
+	struct sched_conn *c = &s->conn[conn];
+	uint32_t leg = c->root;
+	struct sched_leg *k = &s->leg[leg];
+
+	heap_remove(s, conn, leg);
+	*pick = (struct sched_pick) {pop(s, &k->head, &k->tail), leg, --k->n, 0};
+	k->sent += ewma_weight(s, now_us);
+	c->n_cells--;
+	c->destroyed = 0;
+	if (k->n)
+		heap_add(s, conn, leg);
+}
+
+bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick)
+{
+	struct sched_conn *c = &s->conn[conn];
+
+	if (c->own_head != SLOT_NONE) {
+		*pick = (struct sched_pick) {pop(s, &c->own_head, &c->own_tail), SLOT_NONE, 0, 0};
+		c->n_own--;
+	} else if (c->destroy_head != SLOT_NONE && !(c->destroyed && c->root != SLOT_NONE)) {
+		pick_destroy(s, c, pick);
+	} else if (c->root != SLOT_NONE) {
+		pick_data(s, conn, now_us, pick);
+	} else {
+		sched_sleep(s, conn);
+		return false;
+	}
+	return true;
+}
+
+bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t interval_us)
+{
+	const struct sched_conn *c = &s->conn[conn];
+
+	return c->n_cells >= CELLS_A_RECORD || c->n_own || now_us - c->served_us >= interval_us;
+}
+
+uint32_t sched_oldest(const struct sched *s, uint64_t *arrival_us)
+{
+	uint32_t oldest = SLOT_NONE;
+
+	*arrival_us = UINT64_MAX;
+	for (uint32_t i = 0; i < s->cf.n_legs; i++) {
+		const struct sched_leg *k = &s->leg[i];
+
+		if (!k->n || s->slots[k->head].arrival_us >= *arrival_us)
+			continue;
+		*arrival_us = s->slots[k->head].arrival_us;
+		oldest = i;
+	}
+	return oldest;
+}

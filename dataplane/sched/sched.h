@@ -1,0 +1,117 @@
+/* sched.h - who sends next. Cells wait here in slots, in one queue per leg, until their link is
+ * served; the choice of circuit is made then (EWMA, interop C10). Below it everything is pulled. */
+#ifndef RAMSON_SCHED_H
+#define RAMSON_SCHED_H
+
+#include "dataplane/base/base.h"
+#include "dataplane/ctl.h"
+#include "dataplane/wire/cell.h"
+
+/* One waiting cell. Header and payload are one run, and the payload is line-aligned. */
+struct slot {
+	uint32_t next;
+	uint32_t leg; /* SLOT_NONE: the link's own cell */
+	uint64_t arrival_us;
+	uint8_t _pad[CACHE_LINE - 16 - CELL_HEAD];
+	uint8_t head[CELL_HEAD];
+	uint8_t payload[CELL_PAYLOAD];
+	uint8_t _tail[3];
+};
+_Static_assert(sizeof(struct slot) == 576, "a slot is nine lines");
+_Static_assert(offsetof(struct slot, payload) == CACHE_LINE, "the payload begins a line");
+
+struct sched_leg {
+	uint32_t head, tail; /* slots */
+	uint32_t n;
+	uint32_t conn;
+	double sent; /* cells sent, each weighed by 2^(time / half-life): less goes first */
+	uint32_t child, sibling, prev; /* pairing heap of the conn's waiting legs */
+	uint32_t next_destroy;
+	uint8_t waiting;	 /* in the heap */
+	uint8_t destroy;	 /* a DESTROY waits, for this reason */
+	uint8_t destroy_reason;
+	uint8_t _pad;
+};
+struct sched_conn {
+	uint32_t root; /* of the heap of waiting legs */
+	uint32_t own_head, own_tail, n_own;
+	uint32_t destroy_head, destroy_tail;
+	uint32_t n_cells;    /* waiting in legs */
+	uint32_t next, prev; /* list of conns with something to send */
+	uint64_t served_us;
+	uint8_t active;	     /* in that list */
+	uint8_t destroyed;   /* the last cell was a DESTROY: data goes next */
+	uint8_t _pad[6];
+};
+
+struct sched_config {
+	uint32_t n_conns, n_legs, n_slots;
+	struct counts *counts;
+	const int64_t *params;
+};
+struct sched {
+	struct sched_config cf;
+	struct slot *slots;
+	uint32_t *free_slots, n_free, n_touched;
+	struct sched_leg *leg;
+	struct sched_conn *conn;
+	uint32_t active; /* head of the list of conns with something to send */
+	uint64_t epoch_us; /* time 0 of the weights */
+};
+
+int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us);
+void sched_fini(struct sched *s);
+
+/* ---- slots: the only memory for waiting cells ---- */
+/* A slot, or SLOT_NONE. The worker reads nothing while fewer than a turn's worth are free. */
+uint32_t slot_take(struct sched *s);
+void slot_give(struct sched *s, uint32_t slot);
+static inline struct slot *slot_at(struct sched *s, uint32_t slot)
+{
+	return &s->slots[slot];
+}
+static inline uint32_t slots_in_use(const struct sched *s)
+{
+	return s->cf.n_slots - s->n_free;
+}
+
+/* ---- in ---- */
+/* A leg begins to wait on its conn: call once before its first cell. */
+void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
+/* Queues a filled slot (head and payload) behind the leg's others. The queue's length after it. */
+uint32_t sched_add(struct sched *s, uint32_t leg, uint32_t slot, uint64_t now_us);
+/* Drops all cells of a leg. */
+void sched_leg_clear(struct sched *s, uint32_t leg);
+/* Drops the leg's cells; a DESTROY for it waits on the link (interop C12). The leg is to be freed
+ * when sched_pick gives it back. */
+void sched_destroy(struct sched *s, uint32_t leg, uint8_t reason);
+/* A cell of the link itself: padding, or what control sends. ERR_FULL beyond SCHED_OWN_MAX. */
+#define SCHED_OWN_MAX 256
+int sched_own(struct sched *s, uint32_t conn, uint32_t slot);
+/* The conn is gone: drops what waits on it. Its legs are cleared by the caller, one by one. */
+void sched_conn_clear(struct sched *s, uint32_t conn);
+
+/* ---- out ---- */
+/* Cells that wait on a conn, of whatever kind; a lower bound of at least 1 if any does. */
+uint32_t sched_waiting(const struct sched *s, uint32_t conn);
+struct sched_pick {
+	uint32_t slot;	  /* to be packed and given back; SLOT_NONE: a DESTROY */
+	uint32_t leg;	  /* SLOT_NONE: the link's own cell */
+	uint32_t left;	  /* cells still queued on that leg */
+	uint8_t destroy;  /* its reason, with slot == SLOT_NONE */
+};
+/* The next cell of a conn: DESTROYs alternate with data, the link's own cells go first. False when
+ * nothing waits; the conn then leaves the active list. */
+bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick);
+/* Puts a conn on the active list again if something waits (its TCP has room again). */
+void sched_wake(struct sched *s, uint32_t conn);
+/* Takes it off: TCP has no room. */
+void sched_sleep(struct sched *s, uint32_t conn);
+/* Whether a conn is to be served in this turn: a full record waits, or its interval is over. */
+bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t interval_us);
+
+/* ---- memory pressure ---- */
+/* The leg whose oldest cell has waited longest, or SLOT_NONE. Walks all legs: for emergencies. */
+uint32_t sched_oldest(const struct sched *s, uint64_t *arrival_us);
+
+#endif
