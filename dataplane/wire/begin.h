@@ -7,14 +7,16 @@
 
 enum begin_flag { BEGIN_IPV6_OK = 1, BEGIN_IPV4_NOT_OK = 2, BEGIN_IPV6_PREFERRED = 4 };
 
+#define BEGIN_HOST 512 /* longer than any body: what is too long for a name is judged later */
+
 struct begin {
-	char host[256]; /* lower case, brackets of an IPv6 literal taken off */
+	char host[BEGIN_HOST]; /* lower case, as it stood; may be empty */
 	uint16_t port;
 	uint32_t flags; /* enum begin_flag */
 	struct addr literal; /* with the port, when host is an address; else family 0 */
 };
 /* Reads "host:port", NUL and optional flags (only if all four bytes are there). 0 or ERR_MALFORMED:
- * no NUL, no port or port 0, an empty or too long host (interop E1). */
+ * no NUL, no port or port 0 (interop E1). */
 int begin_get(struct begin *b, const uint8_t *p, size_t len);
 /* The length, or ERR_FULL. Flags of 0 are left out. */
 int begin_put(const struct begin *b, uint8_t *to, size_t cap);
@@ -29,9 +31,12 @@ int connected_get(struct addr *addr, uint32_t *ttl, const uint8_t *p, size_t len
 /* Writes the reason; for EXITPOLICY with an address also that and the TTL. The length. */
 size_t end_put(uint8_t reason, const struct addr *addr, uint32_t ttl, uint8_t to[END_MAX]);
 
-/* RESOLVE: the name, lower-cased; it ends at a NUL or with the body. 0, or ERR_MALFORMED when it
- * is empty or longer than 255 bytes. */
-int resolve_get(char name[256], const uint8_t *p, size_t len);
+/* RESOLVE: the name, lower-cased; it ends at a NUL or with the body, and may be empty. 0, or
+ * ERR_MALFORMED when it does not fit. */
+int resolve_get(char name[BEGIN_HOST], const uint8_t *p, size_t len);
+/* The address that a host name spells, port 0; false when it spells none. Brackets around IPv6 are
+ * allowed. */
+bool host_literal(struct addr *a, const char *host);
 
 enum resolved_type {
 	RESOLVED_NAME = 0x00,
