@@ -1,0 +1,212 @@
+/* ip_hdr.c - Ethernet and IP headers and the internet checksum: the outermost codec of the walk. */
+#include "dataplane/wire/ip_hdr.h"
+
+#define MAX_EXT_HDRS 8
+
+enum { EXT_HOP = IP6_HOP_BY_HOP, EXT_ROUTING = 43, EXT_FRAGMENT = 44, EXT_DEST = 60 };
+
+void eth_build(uint8_t *p, const uint8_t dst[ETH_MAC], const uint8_t src[ETH_MAC], uint16_t type)
+{
+	memcpy(p, dst, ETH_MAC);
+	memcpy(p + ETH_MAC, src, ETH_MAC);
+	be16_put(p + 2 * ETH_MAC, type);
+}
+
+uint64_t ip_sum(uint64_t acc, const uint8_t *p, size_t len)
+{
+	uint64_t a = 0, b = 0;
+	uint32_t w[4];
+
+	/* 32-bit words into 64-bit sums: 2^32 of them fit, and no carry is needed in the loop. */
+	for (; len >= 16; p += 16, len -= 16) {
+		memcpy(w, p, 16);
+		a += (uint64_t)w[0] + w[1];
+		b += (uint64_t)w[2] + w[3];
+	}
+	acc += (a & UINT32_MAX) + (a >> 32) + (b & UINT32_MAX) + (b >> 32);
+	for (; len >= 2; p += 2, len -= 2) {
+		uint16_t v;
+
+		memcpy(&v, p, 2);
+		acc += v;
+	}
+	if (len) {
+		uint8_t last[2] = {*p, 0};
+		uint16_t v;
+
+		memcpy(&v, last, 2);
+		acc += v;
+	}
+	return acc;
+}
+
+uint16_t ip_sum_fold(uint64_t acc)
+{
+	acc = (acc & UINT32_MAX) + (acc >> 32);
+	acc = (acc & UINT32_MAX) + (acc >> 32);
+	acc = (acc & 0xffff) + (acc >> 16);
+	acc = (acc & 0xffff) + (acc >> 16);
+	return (uint16_t)acc;
+}
+
+uint64_t ip_sum_odd(uint64_t acc, const uint8_t *p, size_t len)
+{
+	return acc + __builtin_bswap16(ip_sum_fold(ip_sum(0, p, len)));
+}
+
+uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, uint32_t len)
+{
+	size_t n = addr_ip_len(src);
+	uint8_t tail[8] = {0};
+	uint64_t acc;
+
+	be32_put(tail, len);
+	tail[7] = proto;
+	acc = ip_sum(0, src->ip, n);
+	acc = ip_sum(acc, dst->ip, n);
+	return ip_sum(acc, tail, sizeof(tail));
+}
+
+static int ip4_parse(struct ip_hdr *h, const uint8_t *p, size_t len)
+{
+	struct ip_hdr out = {.src.family = 4, .dst.family = 4};
+
+	if (len < IP4_HDR || p[0] >> 4 != 4)
+		return ERR_MALFORMED;
+	out.hdr_len = (p[0] & 15) * 4;
+	out.len = be16_get(p + 2);
+	if (out.hdr_len < IP4_HDR || out.len < out.hdr_len || out.len > len)
+		return ERR_MALFORMED;
+	out.tos = p[1];
+	out.fragment = be16_get(p + 6) & 0x3fff; /* more fragments, or an offset */
+	out.ttl = p[8];
+	out.proto = p[9];
+	out.sum_bad = ip_sum_done(ip_sum(0, p, out.hdr_len)) != 0;
+	memcpy(out.src.ip, p + 12, 4);
+	memcpy(out.dst.ip, p + 16, 4);
+	*h = out;
+	return 0;
+}
+
+/* RFC 8200 4.2: an unknown option whose two top bits are not 00 must not be skipped. */
+static bool options_may_be_skipped(const uint8_t *p, size_t len)
+{
+	while (len) {
+		if (*p == 0) { /* Pad1 */
+			p++;
+			len--;
+			continue;
+		}
+		if (len < 2 || len < 2u + p[1] || *p & 0xc0)
+			return false;
+		len -= 2u + p[1];
+		p += 2u + p[1];
+	}
+	return true;
+}
+
+/* One extension header: its length, 0 when it is the upper layer, ERR_MALFORMED. */
+static int ext_hdr(struct ip_hdr *h, const uint8_t *p, size_t len, unsigned nth)
+{
+	size_t ext_len;
+
+	if (h->proto != EXT_HOP && h->proto != EXT_DEST && h->proto != EXT_ROUTING &&
+	    h->proto != EXT_FRAGMENT)
+		return 0;
+	if (len < 8)
+		return ERR_MALFORMED;
+	ext_len = h->proto == EXT_FRAGMENT ? 8 : 8u + 8u * p[1];
+	if (ext_len > len)
+		return ERR_MALFORMED;
+	if (h->proto == EXT_FRAGMENT)
+		h->fragment = be16_get(p + 2) & 0xfff9; /* atomic ones are whole: RFC 6946 */
+	else if (h->proto == EXT_ROUTING ? p[3] != 0 : !options_may_be_skipped(p + 2, ext_len - 2))
+		return ERR_MALFORMED;
+	else if (h->proto == EXT_HOP && nth)
+		return ERR_MALFORMED;
+	h->proto = p[0];
+	return (int)ext_len;
+}
+
+static int ip6_parse(struct ip_hdr *h, const uint8_t *p, size_t len)
+{
+	struct ip_hdr out = {.src.family = 6, .dst.family = 6, .hdr_len = IP6_HDR};
+	int n = 0;
+
+	if (len < IP6_HDR || p[0] >> 4 != 6)
+		return ERR_MALFORMED;
+	out.len = IP6_HDR + be16_get(p + 4);
+	if (out.len > len)
+		return ERR_MALFORMED;
+	out.tos = (uint8_t)(be16_get(p) >> 4);
+	out.proto = p[6];
+	out.ttl = p[7];
+	memcpy(out.src.ip, p + 8, 16);
+	memcpy(out.dst.ip, p + 24, 16);
+	for (unsigned i = 0; !out.fragment; i++) {
+		n = ext_hdr(&out, p + out.hdr_len, out.len - out.hdr_len, i);
+		if (n <= 0)
+			break;
+		if (i == MAX_EXT_HDRS)
+			return ERR_MALFORMED;
+		out.hdr_len += (uint16_t)n;
+	}
+	if (n < 0)
+		return n;
+	*h = out;
+	return 0;
+}
+
+int ip_hdr_parse(struct ip_hdr *h, unsigned family, const uint8_t *p, size_t len)
+{
+	return family == 4 ? ip4_parse(h, p, len) : ip6_parse(h, p, len);
+}
+
+size_t ip_hdr_build(uint8_t *p, const struct addr *src, const struct addr *dst, uint8_t proto,
+		    uint8_t ttl, uint32_t payload_len, uint16_t id)
+{
+	uint16_t sum;
+
+	if (src->family == 6) {
+		be32_put(p, 6u << 28);
+		be16_put(p + 4, (uint16_t)payload_len);
+		p[6] = proto;
+		p[7] = ttl;
+		memcpy(p + 8, src->ip, 16);
+		memcpy(p + 24, dst->ip, 16);
+		return IP6_HDR;
+	}
+	p[0] = 0x45;
+	p[1] = 0;
+	be16_put(p + 2, (uint16_t)(IP4_HDR + payload_len));
+	be16_put(p + 4, id);
+	be16_put(p + 6, 0x4000); /* DF: our path MTU discovery needs it */
+	p[8] = ttl;
+	p[9] = proto;
+	be16_put(p + 10, 0);
+	memcpy(p + 12, src->ip, 4);
+	memcpy(p + 16, dst->ip, 4);
+	sum = ip_sum_done(ip_sum(0, p, IP4_HDR));
+	memcpy(p + 10, &sum, 2);
+	return IP4_HDR;
+}
+
+bool ip_is_multicast(const struct addr *a)
+{
+	return a->family == 4 ? a->ip[0] >> 4 == 14 : a->ip[0] == 0xff;
+}
+
+bool ip_is_link_local(const struct addr *a)
+{
+	return a->family == 4 ? a->ip[0] == 169 && a->ip[1] == 254
+			      : a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
+}
+
+bool ip_never_a_source(const struct addr *a)
+{
+	static const uint8_t zero[15];
+
+	if (a->family == 4)
+		return a->ip[0] == 0 || a->ip[0] == 127 || a->ip[0] >= 224;
+	return a->ip[0] == 0xff || (!memcmp(a->ip, zero, 15) && a->ip[15] <= 1);
+}
