@@ -33,13 +33,13 @@ int tls_start(struct tls *t, uint32_t conn, const struct tls_keys *keys);
 /* Forgets conn and wipes its keys; also when it was never started. */
 void tls_stop(struct tls *t, uint32_t conn);
 bool tls_started(const struct tls *t, uint32_t conn);
-/* Brings the cold lines of a conn's keys near; in: the receiving side. */
+/* Brings a conn's keys near (18 lines: ask for one conn at a time); in: the receiving side. */
 void tls_prefetch(const struct tls *t, uint32_t conn, bool in);
 
 /* Why a connection must end: each is also a counter. */
 enum tls_why {
 	TLS_FINE,
-	TLS_NOT_STARTED,
+	TLS_OVER,	      /* not started, or ended before */
 	TLS_BAD_LENGTH,	      /* the header does not fit what came */
 	TLS_BAD_VERSION,      /* of the record header */
 	TLS_BAD_TAG,
