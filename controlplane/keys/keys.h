@@ -21,8 +21,9 @@ struct x509_st;
 /* The expanded form of an RFC 8032 seed. */
 void ed25519_expand(const uint8_t seed[32], uint8_t secret[64]);
 void ed25519_public(const uint8_t secret[64], uint8_t public_key[32]);
-void ed25519_sign(const void *msg, size_t len, const uint8_t secret[64],
-		  const uint8_t public_key[32], uint8_t sig[64]);
+/* 0, or ERR_CRYPTO when OpenSSL has no memory for a hash; sig is then worth nothing. */
+int ed25519_sign(const void *msg, size_t len, const uint8_t secret[64],
+		 const uint8_t public_key[32], uint8_t sig[64]);
 /* True when sig is public_key's over the message (RFC 8032 section 5.1.7). */
 bool ed25519_check(const void *msg, size_t len, const uint8_t public_key[32],
 		   const uint8_t sig[64]);
@@ -39,7 +40,8 @@ bool ed_cert_check(const struct ed_cert *c, const uint8_t *key, int64_t now_s);
 
 /* ---- RSA as Tor uses it: PKCS#1 v1.5 around the bare digest, no digest OID ---- */
 /* 0 or ERR_CRYPTO; sig_len: in the room, out what was written. */
-int rsa_sign(struct evp_pkey_st *key, const uint8_t *digest, size_t len, uint8_t *sig, size_t *sig_len);
+int rsa_sign(struct evp_pkey_st *key, const uint8_t *digest, size_t len, uint8_t *sig,
+	     size_t *sig_len);
 /* True when sig recovers to something that begins with digest (tor-spec section 0.3). */
 bool rsa_check(struct evp_pkey_st *key, const uint8_t *digest, size_t len, const uint8_t *sig,
 	       size_t sig_len);
@@ -88,8 +90,9 @@ struct bytes keys_signing_cert(const struct keys *k);
 int64_t keys_signing_expires_s(const struct keys *k);
 int64_t keys_onion_rotated_s(const struct keys *k);
 
-/* Signs by the Ed25519 signing key. For descriptors msg is the SHA-256 of prefix and document. */
-void keys_sign_ed(const struct keys *k, const void *msg, size_t len, uint8_t sig[64]);
+/* Signs by the Ed25519 signing key; for descriptors msg is the SHA-256 of prefix and document. 0 or
+ * ERR_CRYPTO. */
+int keys_sign_ed(const struct keys *k, const void *msg, size_t len, uint8_t sig[64]);
 /* Signs a digest by the RSA identity (router-signature: SHA-1). 0 or ERR_CRYPTO. */
 int keys_sign_rsa(const struct keys *k, const uint8_t *digest, size_t len,
 		  uint8_t sig[KEYS_RSA_SIG]);
