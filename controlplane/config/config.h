@@ -58,6 +58,7 @@ enum config_scrub { CONFIG_SCRUB_NONE, CONFIG_SCRUB_RELAY, CONFIG_SCRUB_ALL };
 #define CONFIG_C_REAL double
 #define CONFIG_C_LIST struct config_list
 #define CONFIG_C_CSV  struct config_list
+#define CONFIG_C_CSVLIST struct config_list
 
 struct config {
 	/* one field an option, see options.def: cfg->nickname, cfg->bandwidth_rate, ... */

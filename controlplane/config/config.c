@@ -1,0 +1,136 @@
+/* config.c - loading, comparing and freeing the values of a torrc; where the log goes. */
+#include "controlplane/config/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void config_say(struct config_messages *m, bool is_error, const char *file, int line,
+		const char *fmt, ...)
+{
+	struct config_message *v = realloc(m->v, (size_t)(m->n + 1) * sizeof(*v));
+	char *text = NULL, *whole = NULL;
+	va_list args;
+
+	m->n_errors += is_error;
+	if (!v)
+		return;
+	m->v = v;
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (file && line && text && asprintf(&whole, "%s:%d: %s", file, line, text) < 0)
+		whole = NULL;
+	else if (file && !line && text && asprintf(&whole, "%s: %s", file, text) < 0)
+		whole = NULL;
+	if (whole)
+		free(text);
+	v[m->n++] = (struct config_message) {is_error, whole ? whole : text};
+}
+
+void config_messages_free(struct config_messages *m)
+{
+	for (int i = 0; i < m->n; i++)
+		free(m->v[i].text);
+	free(m->v);
+	*m = (struct config_messages) {0};
+}
+
+void config_free(struct config *c)
+{
+	config_derive_drop(c);
+	for (int i = 0; i < n_config_options; i++)
+		config_types[config_options[i].type].drop(option_field(&config_options[i], c));
+	memset(c, 0, sizeof(*c));
+}
+
+/* Values, what follows from them, rules: each only when what it stands on is sound. */
+static int load_lines(const struct config_lines *l, struct config *c, struct config_messages *m)
+{
+	if (options_apply(l, c, m) == 0) {
+		config_derive(c, m);
+		config_rules(c, m);
+	}
+	if (!m->n_errors)
+		return 0;
+	config_free(c);
+	return ERR_CONFIG;
+}
+
+int config_load(const char *path, char *const args[], int n_args, struct config *c,
+		struct config_messages *m)
+{
+	struct config_lines l = {0};
+	int rc;
+
+	memset(c, 0, sizeof(*c));
+	rc = lines_file(&l, path, 0, m);
+	if (rc == 0)
+		rc = lines_args(&l, args, n_args, m);
+	if (rc == 0)
+		rc = load_lines(&l, c, m);
+	lines_free(&l);
+	return rc;
+}
+
+int config_parse(const char *text, size_t len, struct config *c, struct config_messages *m)
+{
+	struct config_lines l = {0};
+	int rc;
+
+	memset(c, 0, sizeof(*c));
+	rc = lines_text(&l, "torrc", text, len, -1, m);
+	if (rc == 0)
+		rc = load_lines(&l, c, m);
+	lines_free(&l);
+	return rc;
+}
+
+int config_changed(const struct config *old, struct config *new, struct config_messages *m)
+{
+	int rc = 0;
+
+	for (int i = 0; i < n_config_options; i++) {
+		const struct config_option *o = &config_options[i];
+		const struct config_type_row *t = &config_types[o->type];
+
+		if (!o->is_start || t->same(option_field(o, old), option_field(o, new)))
+			continue;
+		config_say(m, false, NULL, 0, "%s changes only with a restart: its old value stays until "
+					      "then", o->name);
+		t->copy(option_field(o, new), option_field(o, old));
+		rc = ERR_CONFIG;
+	}
+	if (rc < 0) {
+		config_derive(new, m);
+		config_rules(new, m);
+	}
+	return rc;
+}
+
+const char *config_addr_text(const struct config *c, const struct addr *a, char buf[ADDR_TEXT])
+{
+	if (c->scrub == CONFIG_SCRUB_ALL) {
+		snprintf(buf, ADDR_TEXT, "[scrubbed]");
+		return buf;
+	}
+	return addr_text(a, buf);
+}
+
+/* Lines for the journal go to it through stderr: it adds the rest. */
+int config_log_open(const struct config *c, const char *who)
+{
+	const struct config_log *t = &c->log_target[0];
+	int fd = t->kind == CONFIG_LOG_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+
+	if (t->kind == CONFIG_LOG_FILE) {
+		fd = open(t->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		if (fd < 0)
+			return ERR_CONFIG;
+	}
+	log_open(fd, t->level, who);
+	return 0;
+}
