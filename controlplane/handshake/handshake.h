@@ -98,7 +98,7 @@ int handshake_finish(struct handshake_client *c, const uint8_t *reply, size_t re
 /* Reads the client's message and writes ours to reply (cap bytes at least 1). Unknown extensions
  * and the congestion-control request are passed over (our FlowCtrl=1 grants none); a request for
  * any subprotocol capability fails, since we announce none. 0, ERR_MALFORMED when it does not
- * parse (an empty message does not), ERR_STATE when it asks for what we must refuse. */
+ * parse (an empty message does not), ERR_NOT_NOW when it asks for what we must refuse. */
 int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t *reply_len,
 			 size_t cap);
 
@@ -139,7 +139,7 @@ int handshake_pool_keys(struct handshake_pool *pool, const struct handshake_keys
 void handshake_pool_limits(struct handshake_pool *pool, const struct handshake_limits *limits);
 /* Queues one. *ticket names it for handshake_pool_cancel. 0; ERR_FULL when overloaded (DESTROY
  * RESOURCELIMIT); ERR_UNKNOWN or ERR_MALFORMED for a type or length that we never answer
- * (TORPROTOCOL); ERR_STATE before the first handshake_pool_keys. */
+ * (TORPROTOCOL); ERR_NOT_NOW before the first handshake_pool_keys. */
 int handshake_pool_submit(struct handshake_pool *pool, wid circ, uint16_t type, const uint8_t *skin,
 			  size_t skin_len, uint64_t *ticket);
 /* The circuit is gone: its job gives up its place in the queue if it still has one. A result that

@@ -142,7 +142,8 @@ int resolve_get(char name[BEGIN_HOST], const uint8_t *p, size_t len)
 	return 0;
 }
 
-static void put_resolved(struct writer *w, uint8_t type, const void *value, size_t len, uint32_t ttl)
+static void put_resolved(struct writer *w, uint8_t type, const void *value, size_t len,
+			 uint32_t ttl)
 {
 	wr_u8(w, type);
 	wr_u8(w, (uint8_t)len);

@@ -1,4 +1,4 @@
-/* fuzz_onionskin.c - any bytes as EXTEND2, CREATE2 and CREATED2; what parses must survive a round. */
+/* fuzz_onionskin.c - any bytes as EXTEND2, CREATE2, CREATED2; what parses must survive a round. */
 #include <stdlib.h>
 
 #include "dataplane/wire/onionskin.h"

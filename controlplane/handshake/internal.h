@@ -1,0 +1,82 @@
+/* internal.h - what the files of handshake/ share: primitives, and each handshake with its
+ * ephemeral key as an argument, so that transcripts can be checked byte for byte. */
+#ifndef RAMSON_HANDSHAKE_INTERNAL_H
+#define RAMSON_HANDSHAKE_INTERNAL_H
+
+#include <openssl/evp.h> /* before base.h, which steps aside for one of its names */
+
+#include "controlplane/handshake/handshake.h"
+
+/* X25519. True when it worked and the outcome is not all zero; out is written in any case. */
+bool hsk_dh(uint8_t out[32], const uint8_t secret[32], const uint8_t public[32]);
+/* HMAC-SHA256 over one run. */
+bool hsk_hmac(uint8_t out[32], const void *key, size_t key_len, const void *data, size_t len);
+/* RFC 5869 with SHA-256. */
+bool hsk_hkdf(uint8_t *out, size_t out_len, const void *salt, size_t salt_len, const void *ikm,
+	      size_t ikm_len, const void *info, size_t info_len);
+/* AES-256-CTR from a counter of zero, in place or not. */
+bool hsk_ctr(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[32]);
+/* Copies the pair with this public key into *pair, or the junk pair; which one, and whether, does
+ * not show in the time. True when it is a real one. */
+bool hsk_pick(struct handshake_pair *pair, const struct handshake_keys *keys,
+	      const uint8_t public[32]);
+
+/* A hash or XOF fed piece by piece; ok stays false once a step failed. */
+struct hsk_hash {
+	EVP_MD_CTX *ctx;
+	bool ok;
+};
+void hsk_open(struct hsk_hash *h, const EVP_MD *md);
+void hsk_add(struct hsk_hash *h, const void *data, size_t len);
+/* The same behind a 64-bit length (proposal 332: ENCAP). */
+void hsk_encap(struct hsk_hash *h, const void *data, size_t len);
+/* Ends it: 32 bytes of a hash, or out_len of an XOF. False when any step failed. */
+bool hsk_close(struct hsk_hash *h, uint8_t *out, size_t out_len);
+
+int fast_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+		struct handshake_done *done);
+int fast_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len);
+int fast_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
+		struct handshake_done *done);
+
+int ntor_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+		struct handshake_done *done);
+int ntor_answer_with(const struct handshake_keys *keys, const uint8_t *skin,
+		     const struct handshake_pair *eph, struct handshake_done *done);
+int ntor_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len);
+int ntor_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
+		struct handshake_done *done);
+
+/* Proposal 332 with all that may vary. */
+struct ntor3_talk {
+	const void *ver; /* the verification string */
+	size_t ver_len;
+	uint8_t *keys;	 /* keystream out */
+	size_t keys_len;
+};
+struct ntor3_server { /* between the two parts of the relay's side */
+	struct handshake_pair onion;
+	uint8_t id[32], x[32], xb[32], msg_mac[32];
+};
+/* Checks the skin and decrypts the client's message into msg (HANDSHAKE_SKIN_MAX bytes). */
+int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
+	       const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+	       uint8_t *msg, size_t *msg_len);
+/* Writes the answer with our message msg: 64 + msg_len bytes. */
+int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
+	       const struct handshake_pair *eph, const uint8_t *msg, size_t msg_len,
+	       uint8_t *reply);
+/* c->peer and c->eph are set. Writes 128 + msg_len bytes. */
+int ntor3_ask(struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *msg,
+	      size_t msg_len, uint8_t *skin);
+/* msg gets len - 64 bytes. */
+int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *reply,
+		size_t len, uint8_t *msg);
+
+int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+		 struct handshake_done *done);
+int ntor3_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len);
+int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
+		 struct handshake_done *done);
+
+#endif

@@ -1,0 +1,298 @@
+/* ntor3.c - the ntor v3 handshake: bound to the Ed25519 identity, with a message each way
+ * (proposal 332; proposal 346 for the request of capabilities). */
+#include "controlplane/handshake/internal.h"
+
+#define PROTOID	    "ntor3-curve25519-sha3_256-1"
+#define PROTOID_LEN (sizeof(PROTOID) - 1)
+#define TWEAK(s)    PROTOID ":" s, sizeof(PROTOID ":" s) - 1
+#define VERIFY	    "circuit extend"
+#define SKIN_HEAD   (32 + 32 + 32) /* ID, B, X */
+#define SKIN_MIN    (SKIN_HEAD + 32)
+#define REPLY_HEAD  64
+#define KEYSTREAM_MAX 512
+
+/* The keys of the client's message, from the first exponentiation alone. */
+static bool msg_keys(const struct ntor3_talk *t, const uint8_t bx[32], const uint8_t id[32],
+		     const uint8_t x[32], const uint8_t b[32], uint8_t keys[64])
+{
+	struct hsk_hash h;
+
+	hsk_open(&h, EVP_shake256());
+	hsk_encap(&h, TWEAK("kdf_phase1"));
+	hsk_add(&h, bx, 32);
+	hsk_add(&h, id, 32);
+	hsk_add(&h, x, 32);
+	hsk_add(&h, b, 32);
+	hsk_add(&h, PROTOID, PROTOID_LEN);
+	hsk_encap(&h, t->ver, t->ver_len);
+	return hsk_close(&h, keys, 64);
+}
+
+static bool msg_mac(const uint8_t key[32], const uint8_t id[32], const uint8_t b[32],
+		    const uint8_t x[32], const uint8_t *sealed, size_t len, uint8_t mac[32])
+{
+	struct hsk_hash h;
+
+	hsk_open(&h, EVP_sha3_256());
+	hsk_encap(&h, TWEAK("msg_mac"));
+	hsk_encap(&h, key, 32);
+	hsk_add(&h, id, 32);
+	hsk_add(&h, b, 32);
+	hsk_add(&h, x, 32);
+	hsk_add(&h, sealed, len);
+	return hsk_close(&h, mac, 32);
+}
+
+/* What both sides hash at the end. */
+struct ntor3_final {
+	const uint8_t *xy, *xb, *id, *b, *x, *y, *msg_mac;
+};
+
+static bool final_hash(const struct ntor3_final *f, const struct ntor3_talk *t, const void *tweak,
+		       size_t tweak_len, uint8_t out[32])
+{
+	struct hsk_hash h;
+
+	hsk_open(&h, EVP_sha3_256());
+	hsk_encap(&h, tweak, tweak_len);
+	hsk_add(&h, f->xy, 32);
+	hsk_add(&h, f->xb, 32);
+	hsk_add(&h, f->id, 32);
+	hsk_add(&h, f->b, 32);
+	hsk_add(&h, f->x, 32);
+	hsk_add(&h, f->y, 32);
+	hsk_add(&h, PROTOID, PROTOID_LEN);
+	hsk_encap(&h, t->ver, t->ver_len);
+	return hsk_close(&h, out, 32);
+}
+
+static bool final_auth(const struct ntor3_final *f, const uint8_t verify[32],
+		       const uint8_t *sealed, size_t len, uint8_t auth[32])
+{
+	struct hsk_hash h;
+
+	hsk_open(&h, EVP_sha3_256());
+	hsk_encap(&h, TWEAK("auth_final"));
+	hsk_add(&h, verify, 32);
+	hsk_add(&h, f->id, 32);
+	hsk_add(&h, f->b, 32);
+	hsk_add(&h, f->y, 32);
+	hsk_add(&h, f->x, 32);
+	hsk_add(&h, f->msg_mac, 32);
+	hsk_encap(&h, sealed, len);
+	hsk_add(&h, PROTOID, PROTOID_LEN);
+	hsk_add(&h, "Server", 6);
+	return hsk_close(&h, auth, 32);
+}
+
+/* The key of the relay's message into enc, the keystream to where t says. */
+static bool final_keys(const struct ntor3_final *f, const struct ntor3_talk *t, uint8_t enc[32],
+		       uint8_t verify[32])
+{
+	uint8_t seed[32], raw[32 + KEYSTREAM_MAX];
+	struct hsk_hash h;
+	bool ok = t->keys_len <= KEYSTREAM_MAX;
+
+	ok &= final_hash(f, t, TWEAK("key_seed"), seed);
+	ok &= final_hash(f, t, TWEAK("verify"), verify);
+	hsk_open(&h, EVP_shake256());
+	hsk_encap(&h, TWEAK("kdf_final"));
+	hsk_add(&h, seed, sizeof(seed));
+	ok &= hsk_close(&h, raw, ok ? 32 + t->keys_len : 32);
+	if (ok) {
+		memcpy(enc, raw, 32);
+		memcpy(t->keys, raw + 32, t->keys_len);
+	}
+	wipe(seed, sizeof(seed));
+	wipe(raw, sizeof(raw));
+	return ok;
+}
+
+int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
+	       const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+	       uint8_t *msg, size_t *msg_len)
+{
+	size_t sealed_len = skin_len - SKIN_MIN;
+	uint8_t mk[64], mac[32];
+	bool ok;
+
+	if (skin_len < SKIN_MIN || skin_len > HANDSHAKE_SKIN_MAX)
+		return ERR_MALFORMED;
+	/* As in ntor: no early end, whatever is wrong. */
+	ok = same_bytes(skin, keys->ed_id, 32);
+	ok &= hsk_pick(&s->onion, keys, skin + 32);
+	memcpy(s->id, keys->ed_id, 32);
+	memcpy(s->x, skin + 64, 32);
+	memcpy(s->msg_mac, skin + skin_len - 32, 32);
+	ok &= hsk_dh(s->xb, s->onion.secret, s->x);
+	ok &= msg_keys(t, s->xb, s->id, s->x, s->onion.public, mk);
+	ok &= msg_mac(mk + 32, s->id, s->onion.public, s->x, skin + SKIN_HEAD, sealed_len, mac);
+	ok &= same_bytes(mac, s->msg_mac, 32);
+	ok &= hsk_ctr(msg, skin + SKIN_HEAD, sealed_len, mk);
+	*msg_len = sealed_len;
+	wipe(mk, sizeof(mk));
+	if (!ok)
+		wipe(msg, sealed_len);
+	return ok ? 0 : ERR_CRYPTO;
+}
+
+int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
+	       const struct handshake_pair *eph, const uint8_t *msg, size_t msg_len,
+	       uint8_t *reply)
+{
+	uint8_t xy[32], enc[32], verify[32];
+	struct ntor3_final f = {.xy = xy, .xb = s->xb, .id = s->id, .b = s->onion.public,
+				.x = s->x, .y = eph->public, .msg_mac = s->msg_mac};
+	bool ok = hsk_dh(xy, eph->secret, s->x);
+
+	ok &= final_keys(&f, t, enc, verify);
+	memcpy(reply, eph->public, 32);
+	ok &= hsk_ctr(reply + REPLY_HEAD, msg, msg_len, enc);
+	ok &= final_auth(&f, verify, reply + REPLY_HEAD, msg_len, reply + 32);
+	wipe(xy, sizeof(xy));
+	wipe(enc, sizeof(enc));
+	wipe(verify, sizeof(verify));
+	return ok ? 0 : ERR_CRYPTO;
+}
+
+int ntor3_ask(struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *msg,
+	      size_t msg_len, uint8_t *skin)
+{
+	uint8_t mk[64];
+	bool ok = hsk_dh(c->bx, c->eph.secret, c->peer.onion);
+
+	memcpy(skin, c->peer.ed_id, 32);
+	memcpy(skin + 32, c->peer.onion, 32);
+	memcpy(skin + 64, c->eph.public, 32);
+	ok &= msg_keys(t, c->bx, c->peer.ed_id, c->eph.public, c->peer.onion, mk);
+	ok &= hsk_ctr(skin + SKIN_HEAD, msg, msg_len, mk);
+	ok &= msg_mac(mk + 32, c->peer.ed_id, c->peer.onion, c->eph.public, skin + SKIN_HEAD,
+		      msg_len, c->msg_mac);
+	memcpy(skin + SKIN_HEAD + msg_len, c->msg_mac, 32);
+	wipe(mk, sizeof(mk));
+	return ok ? 0 : ERR_CRYPTO;
+}
+
+int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *reply,
+		size_t len, uint8_t *msg)
+{
+	uint8_t xy[32], enc[32], verify[32], auth[32];
+	struct ntor3_final f = {.xy = xy, .xb = c->bx, .id = c->peer.ed_id, .b = c->peer.onion,
+				.x = c->eph.public, .y = reply, .msg_mac = c->msg_mac};
+	bool ok;
+
+	if (len < REPLY_HEAD)
+		return ERR_MALFORMED;
+	ok = hsk_dh(xy, c->eph.secret, reply);
+	ok &= final_keys(&f, t, enc, verify);
+	ok &= final_auth(&f, verify, reply + REPLY_HEAD, len - REPLY_HEAD, auth);
+	ok &= same_bytes(auth, reply + 32, 32);
+	ok &= hsk_ctr(msg, reply + REPLY_HEAD, len - REPLY_HEAD, enc);
+	wipe(xy, sizeof(xy));
+	wipe(enc, sizeof(enc));
+	wipe(verify, sizeof(verify));
+	return ok ? 0 : ERR_CRYPTO;
+}
+
+/* The body of each extension is an argument of its row; types without a row are passed over. */
+static int ask_cc(struct bytes body)
+{
+	return 0; /* granted only by relays with FlowCtrl=2: not answering is the refusal */
+}
+static int ask_subproto(struct bytes body)
+{
+	return body.len ? ERR_NOT_NOW : 0; /* each pair names a capability that we do not have */
+}
+static const struct extension {
+	uint8_t type;
+	int (*ask)(struct bytes body);
+} extensions[] = {
+	{HANDSHAKE_EXT_CC_REQUEST, ask_cc},
+	{HANDSHAKE_EXT_SUBPROTO, ask_subproto},
+};
+
+int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t *reply_len,
+			 size_t cap)
+{
+	struct reader r = reader_of(msg, len);
+	unsigned n = rd_u8(&r);
+	int error = 0;
+
+	if (cap < 1)
+		return ERR_FULL;
+	for (; n && !r.bad; n--) {
+		uint8_t type = rd_u8(&r), body_len = rd_u8(&r);
+		const uint8_t *body = rd_bytes(&r, body_len);
+
+		for (size_t i = 0; body && i < ARRAY_LEN(extensions); i++)
+			if (extensions[i].type == type && !error)
+				error = extensions[i].ask((struct bytes) {body, body_len});
+	}
+	if (r.bad)
+		return ERR_MALFORMED;
+	if (error)
+		return error;
+	reply[0] = 0; /* no extensions */
+	*reply_len = 1;
+	return 0;
+}
+
+int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
+		 struct handshake_done *done)
+{
+	uint8_t msg[HANDSHAKE_SKIN_MAX], ours[64];
+	uint8_t material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
+	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
+	struct handshake_done d = {0};
+	struct handshake_pair eph;
+	struct ntor3_server s;
+	size_t msg_len, our_len;
+	int error = ntor3_open(&s, &t, keys, skin, skin_len, msg, &msg_len);
+
+	if (error)
+		return error;
+	error = handshake_extensions(msg, msg_len, ours, &our_len, sizeof(ours));
+	if (!error)
+		error = handshake_pair_new(&eph);
+	if (!error)
+		error = ntor3_seal(&s, &t, &eph, ours, our_len, d.reply);
+	if (!error) {
+		d.reply_len = (uint16_t)(REPLY_HEAD + our_len);
+		memcpy(d.keys, material, HANDSHAKE_KEYS_LEN);
+		memcpy(d.kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+		*done = d;
+	}
+	wipe(&d, sizeof(d));
+	wipe(&s, sizeof(s));
+	wipe(&eph, sizeof(eph));
+	wipe(material, sizeof(material));
+	return error;
+}
+
+int ntor3_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)
+{
+	static const uint8_t nothing_asked[1];
+	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, NULL, 0};
+
+	*skin_len = SKIN_MIN + sizeof(nothing_asked);
+	return ntor3_ask(c, &t, nothing_asked, sizeof(nothing_asked), skin);
+}
+
+int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
+		 struct handshake_done *done)
+{
+	uint8_t msg[HANDSHAKE_REPLY_MAX], material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
+	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
+	int error = len > HANDSHAKE_REPLY_MAX ? ERR_MALFORMED : ntor3_close(c, &t, reply, len, msg);
+
+	/* We asked for nothing, so there is nothing that an extension could tell us. */
+	if (!error && len == REPLY_HEAD)
+		error = ERR_MALFORMED;
+	if (!error) {
+		memset(done, 0, sizeof(*done));
+		memcpy(done->keys, material, HANDSHAKE_KEYS_LEN);
+		memcpy(done->kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+	}
+	wipe(material, sizeof(material));
+	return error;
+}
