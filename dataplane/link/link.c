@@ -44,10 +44,41 @@ void link_stop(struct links *l, uint32_t conn)
 	struct link *k = &l->col[conn];
 
 	free(k->held);
+	free(k->early);
 	free(k->big);
 	free(k->tag);
 	wheel_clear(&l->timers, conn);
 	*k = (struct link) {0};
+}
+
+int link_keep(struct links *l, uint32_t conn, const uint8_t *record, size_t len)
+{
+	struct link *k = &l->col[conn];
+	uint8_t *more;
+
+	if (k->early_len + len > LINK_EARLY_MAX)
+		return ERR_MALFORMED;
+	more = realloc(k->early, k->early_len + len);
+	if (!more)
+		return ERR_FULL;
+	memcpy(more + k->early_len, record, len);
+	k->early = more;
+	k->early_len += len;
+	return 0;
+}
+
+int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **data, size_t *at)
+{
+	struct link *k = &l->col[conn];
+	size_t len = k->early_len;
+
+	if (offset > len)
+		return ERR_MALFORMED;
+	*data = k->early;
+	*at = (size_t)offset;
+	k->early = NULL;
+	k->early_len = 0;
+	return (int)(len - offset);
 }
 
 static uint8_t *stash_of(struct links *l, uint32_t conn, unsigned side)

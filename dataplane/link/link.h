@@ -43,6 +43,8 @@ struct link {
 	uint16_t pad_low_ms, pad_high_ms;
 	uint32_t idle_s;   /* how long it may live without circuits; drawn once */
 	uint8_t *held;	   /* what came behind NETINFO */
+	uint8_t *early;	   /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
+	uint32_t early_len;
 	uint8_t *big;	   /* an unfinished variable cell longer than the stash */
 	uint64_t opened_us, last_out_us, last_leg_us, pad_at_us;
 	uint8_t *tag;
@@ -77,6 +79,14 @@ void link_secured(struct links *l, uint32_t conn);
 int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *ready, uint64_t now_us);
 /* Frees what the link holds; the conn carries no link any more. */
 void link_stop(struct links *l, uint32_t conn);
+
+/* While control handshakes, whole records go up and are kept too, because only CONN_KEYS tells where
+ * the handshake ended. 0, ERR_MALFORMED beyond LINK_EARLY_MAX, ERR_FULL. */
+#define LINK_EARLY_MAX 65536
+int link_keep(struct links *l, uint32_t conn, const uint8_t *record, size_t len);
+/* The records from stream offset on; the caller frees *data, of which the rest begins at *at. Length
+ * of that rest, or ERR_MALFORMED when the offset was never reached. */
+int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **data, size_t *at);
 
 /* Cuts data, which TLS opened, into cells: they point into data or into the link's stash and are
  * valid until the next call for this conn. In LINK_HANDSHAKE all cells are given (for control), and

@@ -1,0 +1,268 @@
+/* edge.c - streams: their ids, states and far ends, and the bytes between. */
+#include "dataplane/edge/edge.h"
+
+int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_conns,
+	      struct hash_key key, struct tcp *tcp, struct counts *counts)
+{
+	*e = (struct edge) {.n_conns = n_conns, .tcp = tcp, .counts = counts,
+			    .ready_head = SLOT_NONE, .ready_tail = SLOT_NONE};
+	e->stream = column_new(n_streams, sizeof(*e->stream));
+	e->conn_stream = column_new(n_conns, sizeof(*e->conn_stream));
+	if (!e->stream || !e->conn_stream || slots_init(&e->slots, worker, n_streams) < 0 ||
+	    map_init(&e->by_id, n_streams, key) < 0) {
+		edge_fini(e);
+		return ERR_FULL;
+	}
+	memset(e->conn_stream, 0xff, n_conns * sizeof(*e->conn_stream));
+	return 0;
+}
+
+void edge_fini(struct edge *e)
+{
+	for (uint32_t i = 0; e->stream && i < e->slots.n; i++) {
+		pipe_free(&e->stream[i].in);
+		pipe_free(&e->stream[i].out);
+	}
+	column_free(e->stream, e->slots.n, sizeof(*e->stream));
+	column_free(e->conn_stream, e->n_conns, sizeof(*e->conn_stream));
+	slots_fini(&e->slots);
+	map_fini(&e->by_id);
+	*e = (struct edge) {0};
+}
+
+int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command)
+{
+	uint32_t i;
+
+	if (edge_find(e, circ, id) != SLOT_NONE)
+		return ERR_STATE;
+	i = slots_take(&e->slots);
+	if (i == SLOT_NONE)
+		return ERR_FULL;
+	if (map_put(&e->by_id, stream_key(circ, id), i) < 0) {
+		slots_give(&e->slots, i);
+		return ERR_FULL;
+	}
+	e->stream[i] = (struct stream) {.circ = circ, .conn = SLOT_NONE, .next = *list,
+					.prev = SLOT_NONE, .id = id, .state = STREAM_ASKED,
+					.command = command};
+	if (*list != SLOT_NONE)
+		e->stream[*list].prev = i;
+	*list = i;
+	return (int)i;
+}
+
+/* Takes a stream out of the ready list, wherever it stands. */
+static void unready(struct edge *e, uint32_t stream)
+{
+	uint32_t prev = SLOT_NONE, at = e->ready_head;
+
+	if (!e->stream[stream].ready)
+		return;
+	while (at != stream) {
+		prev = at;
+		at = e->stream[at].ready_next;
+	}
+	if (prev == SLOT_NONE)
+		e->ready_head = e->stream[stream].ready_next;
+	else
+		e->stream[prev].ready_next = e->stream[stream].ready_next;
+	if (e->ready_tail == stream)
+		e->ready_tail = prev;
+	e->stream[stream].ready = 0;
+}
+
+static void far_end_close(struct edge *e, struct stream *s, bool flush, uint64_t now_us)
+{
+	if (s->conn == SLOT_NONE)
+		return;
+	e->conn_stream[s->conn] = SLOT_NONE;
+	if (flush && s->state == STREAM_OPEN)
+		tcp_close(e->tcp, s->conn, now_us);
+	else
+		tcp_abort(e->tcp, s->conn);
+	s->conn = SLOT_NONE;
+}
+
+void edge_end(struct edge *e, uint32_t stream, uint32_t *list, bool flush, uint64_t now_us)
+{
+	struct stream *s = &e->stream[stream];
+
+	if (s->state == STREAM_ENDED || s->state == STREAM_FREE)
+		return;
+	unready(e, stream);
+	far_end_close(e, s, flush, now_us);
+	e->mem -= s->in.cap + s->out.cap;
+	pipe_free(&s->in);
+	pipe_free(&s->out);
+	if (s->prev == SLOT_NONE)
+		*list = s->next;
+	else
+		e->stream[s->prev].next = s->next;
+	if (s->next != SLOT_NONE)
+		e->stream[s->next].prev = s->prev;
+	map_del(&e->by_id, stream_key(s->circ, s->id));
+	s->state = STREAM_ENDED;
+}
+
+void edge_free(struct edge *e, uint32_t stream)
+{
+	e->stream[stream].state = STREAM_FREE;
+	slots_give(&e->slots, stream);
+}
+
+void edge_connecting(struct edge *e, uint32_t stream, uint32_t conn, uint32_t ttl)
+{
+	struct stream *s = &e->stream[stream];
+
+	s->state = STREAM_CONNECTING;
+	s->conn = conn;
+	s->ttl = ttl;
+	e->conn_stream[conn] = stream;
+}
+
+void edge_dir(struct edge *e, uint32_t stream)
+{
+	e->stream[stream].state = STREAM_DIR;
+}
+
+/* To the destination: the bytes wait in TCP, bounded by the stream's window. */
+static int to_tcp(struct edge *e, struct stream *s, const uint8_t *p, uint32_t len)
+{
+	while (len) {
+		uint32_t n = MIN(len, (uint32_t)TCP_UNIT_MAX);
+		uint8_t *to = tcp_reserve(e->tcp, s->conn, n);
+
+		if (!to)
+			return ERR_FULL;
+		memcpy(to, p, n);
+		tcp_push(e->tcp, s->conn, n);
+		p += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int keep(struct edge *e, struct pipe *p, const uint8_t *from, uint32_t len, uint32_t max)
+{
+	uint32_t before = p->cap;
+	int rc = pipe_put(p, from, len, max);
+
+	e->mem += p->cap - before;
+	return rc;
+}
+
+int edge_opened(struct edge *e, uint32_t stream)
+{
+	struct stream *s = &e->stream[stream];
+	int rc;
+
+	s->state = STREAM_OPEN;
+	rc = to_tcp(e, s, s->in.p + s->in.at, s->in.len);
+	e->mem -= s->in.cap;
+	pipe_free(&s->in);
+	return rc;
+}
+
+int edge_data(struct edge *e, uint32_t stream, const uint8_t *body, uint16_t len)
+{
+	struct stream *s = &e->stream[stream];
+
+	if (s->received >= EDGE_WINDOW) {
+		count(e->counts, edge_window_overrun);
+		return ERR_MALFORMED;
+	}
+	s->received++;
+	if (s->state == STREAM_DIR)
+		return 1;
+	if (s->state == STREAM_OPEN)
+		return to_tcp(e, s, body, len);
+	return keep(e, &s->in, body, len, EDGE_HELD_MAX);
+}
+
+unsigned edge_sendmes(struct edge *e, uint32_t stream)
+{
+	struct stream *s = &e->stream[stream];
+	unsigned n = s->received / EDGE_INCREMENT;
+
+	if (!n || (s->state != STREAM_OPEN && s->state != STREAM_DIR))
+		return 0; /* none before CONNECTED */
+	if (s->state == STREAM_OPEN && tcp_unsent(e->tcp, s->conn) > EDGE_FULL)
+		return 0;
+	s->received = (uint16_t)(s->received % EDGE_INCREMENT);
+	return n;
+}
+
+int edge_sendme_in(struct edge *e, uint32_t stream)
+{
+	struct stream *s = &e->stream[stream];
+
+	if (s->in_flight < EDGE_INCREMENT)
+		return ERR_MALFORMED;
+	s->in_flight -= EDGE_INCREMENT;
+	return 0;
+}
+
+static uint16_t pack_tcp(struct edge *e, struct stream *s, uint8_t *body, uint16_t room)
+{
+	uint16_t len = 0;
+	uint32_t n;
+	uint8_t *p;
+
+	while (len < room && tcp_peek(e->tcp, s->conn, &p, &n)) {
+		n = MIN(n, (uint32_t)(room - len));
+		memcpy(body + len, p, n);
+		tcp_take(e->tcp, s->conn, n);
+		len += n;
+	}
+	return len;
+}
+
+uint16_t edge_pack(struct edge *e, uint32_t stream, uint8_t *body, uint16_t room)
+{
+	struct stream *s = &e->stream[stream];
+	uint16_t n;
+
+	if (s->state == STREAM_OPEN)
+		return pack_tcp(e, s, body, room);
+	if (s->state != STREAM_DIR)
+		return 0;
+	n = (uint16_t)MIN(s->out.len, (uint32_t)room);
+	if (n)
+		memcpy(body, s->out.p + s->out.at, n);
+	pipe_skip(&s->out, n);
+	return n;
+}
+
+int edge_write(struct edge *e, uint32_t stream, const uint8_t *p, uint32_t len)
+{
+	return keep(e, &e->stream[stream].out, p, len, EDGE_DIR_MAX);
+}
+
+void edge_ready(struct edge *e, uint32_t stream)
+{
+	struct stream *s = &e->stream[stream];
+
+	if (s->ready || s->state == STREAM_ENDED || s->state == STREAM_FREE)
+		return;
+	s->ready = 1;
+	s->ready_next = SLOT_NONE;
+	if (e->ready_tail == SLOT_NONE)
+		e->ready_head = stream;
+	else
+		e->stream[e->ready_tail].ready_next = stream;
+	e->ready_tail = stream;
+}
+
+uint32_t edge_next_ready(struct edge *e)
+{
+	uint32_t stream = e->ready_head;
+
+	if (stream == SLOT_NONE)
+		return SLOT_NONE;
+	e->ready_head = e->stream[stream].ready_next;
+	if (e->ready_head == SLOT_NONE)
+		e->ready_tail = SLOT_NONE;
+	e->stream[stream].ready = 0;
+	return stream;
+}

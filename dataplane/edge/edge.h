@@ -1,0 +1,115 @@
+/* edge.h - where a circuit's streams end: exit connections and directory pipes; bytes to and from
+ * DATA messages (tor-spec section 6.2). Behind relay/, before sched/. */
+#ifndef RAMSON_EDGE_H
+#define RAMSON_EDGE_H
+
+#include "dataplane/base/base.h"
+#include "dataplane/tcp/tcp.h"
+#include "dataplane/wire/relay_msg.h"
+
+#define EDGE_WINDOW    500 /* DATA cells of a stream in flight (tor-spec 7.4) */
+#define EDGE_INCREMENT 50
+#define EDGE_HELD_MAX  (EDGE_WINDOW * RELAY_BODY)
+#define EDGE_FULL      (10 * CELL_PAYLOAD) /* a destination that lags this far gets no more SENDMEs */
+#define EDGE_DIR_MAX   65536 /* bytes of an answer that control may write ahead */
+
+/* Bytes in order: one writer at the back, one reader at the front. */
+struct pipe {
+	uint8_t *p;
+	uint32_t at, len, cap;
+};
+/* 0 or ERR_FULL; never holds more than max. */
+int pipe_put(struct pipe *p, const void *from, uint32_t len, uint32_t max);
+void pipe_skip(struct pipe *p, uint32_t len);
+void pipe_free(struct pipe *p);
+
+enum stream_state {
+	STREAM_FREE,
+	STREAM_ASKED,	   /* control decides */
+	STREAM_CONNECTING, /* TCP dials */
+	STREAM_OPEN,
+	STREAM_DIR,	   /* the far end is control */
+	STREAM_ENDED,	   /* over; control has not been told yet */
+};
+
+struct stream {
+	uint32_t circ, conn; /* conn: SLOT_NONE but when connecting or open */
+	uint32_t next, prev; /* streams of the circuit */
+	uint32_t ready_next;
+	uint32_t ttl;	     /* for CONNECTED */
+	uint16_t id;
+	uint16_t in_flight;  /* DATA cells sent and not acknowledged by a stream SENDME */
+	uint16_t received;   /* DATA cells not acknowledged by ours */
+	uint8_t state, command;
+	uint8_t ready;	     /* in the list of those to look at */
+	uint8_t far_end;     /* the far end has said its last byte: 1 done, else its END reason */
+	uint8_t _pad[6];
+	struct pipe in;	     /* from the client, until the far end is there */
+	struct pipe out;     /* from control, until packed */
+};
+
+struct edge {
+	struct slots slots;
+	struct stream *stream;
+	uint32_t *conn_stream; /* stream of each exit conn; SLOT_NONE */
+	uint32_t n_conns;
+	struct map by_id; /* (circ, stream id) -> stream */
+	uint32_t ready_head, ready_tail;
+	uint64_t mem; /* bytes in pipes */
+	struct tcp *tcp;
+	struct counts *counts;
+};
+
+int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_conns,
+	      struct hash_key key, struct tcp *tcp, struct counts *counts);
+void edge_fini(struct edge *e);
+
+/* A stream in state STREAM_ASKED, put at the head of its circuit's list. ERR_STATE when the id is in
+ * use on that circuit, ERR_FULL when all streams are; else its index. */
+int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command);
+static inline uint64_t stream_key(uint32_t circ, uint16_t id)
+{
+	return (uint64_t)(circ + 1) << 16 | id;
+}
+static inline uint32_t edge_find(const struct edge *e, uint32_t circ, uint16_t id)
+{
+	return map_get(&e->by_id, stream_key(circ, id));
+}
+static inline uint32_t edge_check(const struct edge *e, wid id)
+{
+	return slots_check(&e->slots, id);
+}
+/* The stream leaves its circuit: its id is free, its conn is closed (after what is queued when
+ * flush, else by RST), its pipes are emptied. The index stays, in state STREAM_ENDED, until
+ * edge_free. */
+void edge_end(struct edge *e, uint32_t stream, uint32_t *list, bool flush, uint64_t now_us);
+void edge_free(struct edge *e, uint32_t stream);
+
+/* The decision: a TCP conn that dials, or control's pipe. */
+void edge_connecting(struct edge *e, uint32_t stream, uint32_t conn, uint32_t ttl);
+void edge_dir(struct edge *e, uint32_t stream);
+/* The far end is there: what the client sent ahead goes to it. 0 or ERR_FULL. */
+int edge_opened(struct edge *e, uint32_t stream);
+
+/* A DATA body from the client. 0: kept or written; 1: it is control's (STREAM_DIR); ERR_FULL: no
+ * memory; ERR_MALFORMED: more than the window allows, the circuit is to be closed. */
+int edge_data(struct edge *e, uint32_t stream, const uint8_t *body, uint16_t len);
+/* How many stream SENDMEs are due now; they are taken as sent. */
+unsigned edge_sendmes(struct edge *e, uint32_t stream);
+/* A stream SENDME came. 0, or ERR_MALFORMED when it acknowledges what was not sent. */
+int edge_sendme_in(struct edge *e, uint32_t stream);
+
+/* Bytes from the far end into the next DATA body, at most room; 0 when there are none. */
+uint16_t edge_pack(struct edge *e, uint32_t stream, uint8_t *body, uint16_t room);
+static inline bool edge_may_send(const struct edge *e, uint32_t stream)
+{
+	return e->stream[stream].in_flight < EDGE_WINDOW;
+}
+/* Control's bytes for a directory stream. 0 or ERR_FULL beyond EDGE_DIR_MAX. */
+int edge_write(struct edge *e, uint32_t stream, const uint8_t *p, uint32_t len);
+
+/* The list of streams that may have bytes to pack, oldest first. */
+void edge_ready(struct edge *e, uint32_t stream);
+uint32_t edge_next_ready(struct edge *e);
+
+#endif

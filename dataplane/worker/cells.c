@@ -1,0 +1,182 @@
+/* cells.c - relay cells through the onion, in batches across circuits, and on to their next queue. */
+#include "dataplane/worker/worker.h"
+
+static void walk_add(struct worker *w, struct walk *k, wid circ, uint32_t index, uint8_t command,
+		     const uint8_t *payload)
+{
+	uint32_t slot = slot_take(&w->sched);
+
+	if (slot == SLOT_NONE) { /* TURN_SLOTS keeps this away; a lost cell would break the stream */
+		count(w->counts, worker_slots_out);
+		circ_shut(w, index, DESTROY_RESOURCELIMIT, -1);
+		return;
+	}
+	k->item[k->n] = (struct onion_item) {.src = payload, .dst = slot_at(&w->sched, slot)->payload,
+					     .circ = index, .command = command};
+	k->circ[k->n] = circ;
+	k->slot[k->n] = slot;
+	k->n++;
+	if (k->n == BATCH)
+		cells_flush(w);
+}
+
+/* A circuit that control began: its cells go up as they are. */
+static void origin_up(struct worker *w, uint32_t circ, uint8_t command, const uint8_t *payload)
+{
+	if (ctl_say(w, CTL_ORIGIN_RECV, circ_id_of(&w->circs, circ), command, NULL, 0, payload,
+		    CELL_PAYLOAD) < 0)
+		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
+}
+
+void cell_walk(struct worker *w, wid id, enum circ_side side, uint8_t command,
+	       const uint8_t *payload)
+{
+	uint32_t circ;
+	struct circ *k;
+
+	if (wid_worker(id) != w->index) {
+		mesh_send(w, MESH_CIRC_CELL, id, WID_NONE, command, payload, CELL_PAYLOAD);
+		return;
+	}
+	circ = circ_check(&w->circs, id);
+	if (circ == SLOT_NONE)
+		return;
+	k = &w->circs.circ[circ];
+	if (k->state == CIRC_ORIGIN) {
+		cells_flush(w);
+		origin_up(w, circ, command, payload);
+	} else if (k->state != CIRC_OPEN) {
+		cells_flush(w);
+		if (k->state == CIRC_PENDING) { /* interop C18 */
+			count(w->counts, circ_cell_too_soon);
+			circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
+		}
+	} else if (command == CELL_RELAY_EARLY && (side == SIDE_N || ++k->n_early > CIRC_MAX_EARLY)) {
+		cells_flush(w);
+		count(w->counts, circ_early);
+		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
+	} else {
+		walk_add(w, side == SIDE_P ? &w->fwd : &w->back, id, circ, command, payload);
+	}
+}
+
+void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command, uint32_t slot)
+{
+	struct circ *k = &w->circs.circ[circ];
+
+	w->figures->cells_relayed++;
+	leg_send(w, k->leg[side], command, slot);
+}
+
+void splice_cell(struct worker *w, wid id, const uint8_t *payload)
+{
+	uint32_t circ = circ_check(&w->circs, id), slot;
+	struct onion_item item;
+
+	if (wid_worker(id) != w->index) {
+		mesh_send(w, MESH_SPLICE_CELL, id, WID_NONE, CELL_RELAY, payload, CELL_PAYLOAD);
+		return;
+	}
+	if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN)
+		return;
+	slot = slot_take(&w->sched);
+	if (slot == SLOT_NONE) {
+		count(w->counts, worker_slots_out);
+		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
+		return;
+	}
+	item = (struct onion_item) {.src = payload, .dst = slot_at(&w->sched, slot)->payload,
+				    .circ = circ, .command = CELL_RELAY};
+	onion_back(&w->onion, &item, 1);
+	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
+}
+
+/* One cell that came from the client's side and is not for us. */
+static void pass_forward(struct worker *w, uint32_t circ, const struct onion_item *item, uint32_t slot)
+{
+	struct circ *k = &w->circs.circ[circ];
+
+	if (k->leg[SIDE_N] && !k->extending) {
+		circ_queue(w, circ, SIDE_N, item->command, slot);
+		return;
+	}
+	if (k->splice) {
+		splice_cell(w, k->splice, item->dst);
+	} else { /* nobody it could be for (interop R7) */
+		count(w->counts, relay_unrecognized);
+		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
+	}
+	slot_give(&w->sched, slot);
+}
+
+static void flush_forward(struct worker *w)
+{
+	struct walk *k = &w->fwd;
+	unsigned n = k->n;
+
+	k->n = 0;
+	onion_forward(&w->onion, k->item, n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct onion_item *item = &k->item[i];
+		uint32_t circ = circ_check(&w->circs, k->circ[i]);
+
+		/* An earlier cell of this batch may have ended the circuit. */
+		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN) {
+			slot_give(&w->sched, k->slot[i]);
+		} else if (item->recognized) {
+			recognised(w, circ, item->dst, item->tag, item->command == CELL_RELAY_EARLY);
+			slot_give(&w->sched, k->slot[i]);
+		} else {
+			pass_forward(w, circ, item, k->slot[i]);
+		}
+	}
+}
+
+static void flush_back(struct worker *w)
+{
+	struct walk *k = &w->back;
+	unsigned n = k->n;
+
+	k->n = 0;
+	onion_back(&w->onion, k->item, n);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t circ = circ_check(&w->circs, k->circ[i]);
+
+		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN)
+			slot_give(&w->sched, k->slot[i]);
+		else
+			circ_queue(w, circ, SIDE_P, CELL_RELAY, k->slot[i]);
+	}
+}
+
+void cells_flush(struct worker *w)
+{
+	if (w->fwd.n)
+		flush_forward(w);
+	if (w->back.n)
+		flush_back(w);
+}
+
+int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+	     const uint8_t *body, uint16_t len)
+{
+	uint32_t slot = slot_take(&w->sched);
+	struct onion_item item;
+	uint8_t *payload;
+
+	if (slot == SLOT_NONE) {
+		count(w->counts, worker_slots_out);
+		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
+		return ERR_FULL;
+	}
+	payload = slot_at(&w->sched, slot)->payload;
+	relay_msg_head(payload, command, stream_id, len);
+	if (len)
+		memcpy(payload + RELAY_HEAD, body, len);
+	relay_pad(payload, len, &w->rng);
+	item = (struct onion_item) {.src = payload, .dst = payload, .circ = circ,
+				    .command = CELL_RELAY};
+	onion_originate(&w->onion, &item, 1);
+	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
+	return 0;
+}

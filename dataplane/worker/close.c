@@ -1,0 +1,112 @@
+/* close.c - the one close path: a circuit frees its column in each room, in the order of the walk,
+ * and its id last; legs, links and memory pressure end in it too. */
+#include "dataplane/worker/worker.h"
+
+/* Its streams, without a word to the client: the circuit is the word. */
+static void streams_close(struct worker *w, uint32_t circ)
+{
+	struct circ *k = &w->circs.circ[circ];
+
+	while (k->streams != SLOT_NONE) {
+		uint32_t stream = k->streams;
+
+		/* The far end gets what the client sent and then FIN, as if an END had come. */
+		edge_end(&w->edge, stream, &k->streams, true, w->now_us);
+		ctl_say_closed(w, CTL_STREAM_CLOSED, stream, END_DESTROY);
+	}
+}
+
+void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
+{
+	struct circ *k = &w->circs.circ[circ];
+
+	if (k->state == CIRC_FREE || k->state == CIRC_CLOSED)
+		return;
+	circ_set_state(&w->circs, circ, CIRC_CLOSED);
+	k->reason = reason;
+	if (from == SIDE_P || from == SIDE_N)
+		k->leg[from] = WID_NONE;
+	for (int side = SIDE_P; side <= SIDE_N; side++) {
+		if (k->leg[side])
+			leg_end(w, k->leg[side], reason);
+		k->leg[side] = WID_NONE;
+	}
+	if (k->splice)
+		splice_end(w, k->splice, DESTROY_DESTROYED);
+	k->splice = WID_NONE;
+	streams_close(w, circ);
+	onion_stop(&w->onion, circ);
+	ctl_say_closed(w, CTL_CIRC_CLOSED, circ, reason);
+}
+
+void leg_destroy(struct worker *w, uint32_t leg, uint8_t reason)
+{
+	w->circs.leg[leg].circ = WID_NONE;
+	count(w->counts, circ_destroy_out);
+	sched_destroy(&w->sched, leg, reason);
+}
+
+/* The leg's column goes, room by room. */
+static void leg_release(struct worker *w, uint32_t leg)
+{
+	struct link *k = link_of(&w->links, w->circs.leg[leg].conn);
+
+	sched_leg_clear(&w->sched, leg);
+	leg_free(&w->circs, leg);
+	if (k->n_legs)
+		k->n_legs--;
+	k->last_leg_us = w->now_us;
+}
+
+void leg_gone(struct worker *w, uint32_t leg, uint8_t reason)
+{
+	wid circ = w->circs.leg[leg].circ, id = leg_id_of(&w->circs, leg);
+
+	leg_release(w, leg);
+	if (!circ)
+		return;
+	if (wid_worker(circ) == w->index)
+		on_leg_gone(w, circ, id, reason);
+	else
+		mesh_send(w, MESH_LEG_GONE, circ, id, reason, NULL, 0);
+}
+
+void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason)
+{
+	cells_flush(w);
+	while (w->circs.conn_legs[conn] != SLOT_NONE)
+		leg_gone(w, w->circs.conn_legs[conn], reason);
+}
+
+static int64_t memory_used(const struct worker *w)
+{
+	return (int64_t)slots_in_use(&w->sched) * (int64_t)sizeof(struct slot) +
+	       (int64_t)tcp_mem_all(w->tcp) + (int64_t)w->edge.mem;
+}
+
+/* The rule of tor-spec 8.1: whose oldest cell has waited longest goes first. */
+void memory_relieve(struct worker *w)
+{
+	int64_t bound = w->params[CTL_PARAM_MAX_MEM] / w->plane->n_workers;
+	uint64_t arrival_us;
+	uint32_t leg;
+
+	w->figures->mem_bytes = (uint64_t)memory_used(w);
+	if (memory_used(w) < bound)
+		return;
+	count(w->counts, worker_memory_pressure);
+	while (memory_used(w) > bound - bound / 10) {
+		leg = sched_oldest(&w->sched, &arrival_us);
+		if (leg == SLOT_NONE)
+			return;
+		count(w->counts, worker_memory_killed);
+		wid circ = w->circs.leg[leg].circ;
+		if (wid_worker(circ) == w->index && circ_check(&w->circs, circ) != SLOT_NONE) {
+			circ_shut(w, circ_check(&w->circs, circ), DESTROY_RESOURCELIMIT, -1);
+		} else {
+			leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
+			mesh_send(w, MESH_LEG_GONE, circ, leg_id_of(&w->circs, leg),
+				  DESTROY_RESOURCELIMIT, NULL, 0);
+		}
+	}
+}

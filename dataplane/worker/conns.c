@@ -1,0 +1,153 @@
+/* conns.c - what TCP reports: links and exit connections that open, can be read, or end. */
+#include "dataplane/worker/worker.h"
+
+/* What control is told for each of TCP's reasons. */
+static const uint8_t why_of[] = {
+	[TCP_DONE] = CTL_WHY_DONE,	   [TCP_ABORTED] = CTL_WHY_DONE,
+	[TCP_RESET] = CTL_WHY_RESET,	   [TCP_REFUSED] = CTL_WHY_REFUSED,
+	[TCP_TIMEOUT] = CTL_WHY_TIMEOUT,   [TCP_UNREACHABLE] = CTL_WHY_UNREACHABLE,
+};
+/* What a client is told (interop E11). */
+static const uint8_t end_of[] = {
+	[TCP_DONE] = END_DONE,		   [TCP_ABORTED] = END_DONE,
+	[TCP_RESET] = END_CONNRESET,	   [TCP_REFUSED] = END_CONNECTREFUSED,
+	[TCP_TIMEOUT] = END_TIMEOUT,	   [TCP_UNREACHABLE] = END_NOROUTE,
+};
+
+void link_want_read(struct worker *w, uint32_t conn)
+{
+	struct conn *k = &w->conn[conn];
+
+	if (k->reading || k->shut)
+		return;
+	k->reading = 1;
+	k->next_read = SLOT_NONE;
+	if (w->read_tail == SLOT_NONE)
+		w->read_head = conn;
+	else
+		w->conn[w->read_tail].next_read = conn;
+	w->read_tail = conn;
+}
+
+static void link_opened(struct worker *w, uint32_t conn)
+{
+	struct conn *k = &w->conn[conn];
+	struct ctl_conn_opened opened = {.cookie = k->cookie};
+
+	tcp_addrs(w->tcp, conn, &opened.local, &opened.remote);
+	link_start(&w->links, conn, w->now_us);
+	if (ctl_say(w, CTL_CONN_OPENED, tcp_id(w->tcp, conn), 0, &opened, sizeof(opened), NULL, 0) < 0) {
+		count(w->counts, worker_conn_refused);
+		link_stop(&w->links, conn);
+		tcp_abort(w->tcp, conn);
+		return;
+	}
+	k->known = 1;
+}
+
+/* An accepted conn has no row yet; a dialled one was set up by ctl_in. */
+static void link_accepted(struct worker *w, uint32_t conn)
+{
+	w->conn[conn] = (struct conn) {.why = CTL_WHY_DONE};
+}
+
+static void link_closed(struct worker *w, uint32_t conn, uint8_t reason)
+{
+	struct conn *k = &w->conn[conn];
+
+	if (!k->shut)
+		k->why = why_of[reason];
+	k->shut = 1;
+	conn_legs_gone(w, conn, DESTROY_CHANNEL_CLOSED);
+	sched_conn_clear(&w->sched, conn);
+	tls_stop(&w->tls, conn);
+	link_stop(&w->links, conn);
+	if (k->known || k->cookie)
+		ctl_say_closed(w, CTL_CONN_CLOSED, conn, k->why);
+	else
+		tcp_release(w->tcp, conn);
+}
+
+void link_shut(struct worker *w, uint32_t conn, enum ctl_why why)
+{
+	struct conn *k = &w->conn[conn];
+
+	if (k->shut)
+		return;
+	k->shut = 1;
+	k->why = (uint8_t)why;
+	conn_legs_gone(w, conn, DESTROY_CHANNEL_CLOSED);
+	if (tls_started(&w->tls, conn)) {
+		tls_close(&w->tls, conn);
+		link_flush_small(w, conn);
+	}
+	sched_conn_clear(&w->sched, conn);
+	tcp_close(w->tcp, conn, w->now_us);
+}
+
+static void link_event(struct worker *w, const struct tcp_event *ev)
+{
+	uint32_t conn = ev->conn;
+
+	if (ev->flags & TCP_OPENED) {
+		if (!w->conn[conn].cookie)
+			link_accepted(w, conn);
+		link_opened(w, conn);
+	}
+	if (ev->flags & TCP_READABLE)
+		link_want_read(w, conn);
+	if (ev->flags & TCP_WRITABLE)
+		sched_wake(&w->sched, conn);
+	if (ev->flags & TCP_BAD_UNIT) {
+		count(w->counts, worker_no_record);
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+	}
+	if (ev->flags & TCP_EOF)
+		link_shut(w, conn, CTL_WHY_DONE);
+	if (ev->flags & TCP_CLOSED)
+		link_closed(w, conn, ev->reason);
+}
+
+static void exit_closed(struct worker *w, uint32_t conn, uint8_t reason)
+{
+	uint32_t stream = w->edge.conn_stream[conn];
+
+	if (stream != SLOT_NONE)
+		stream_end(w, stream, end_of[reason], false);
+	tcp_release(w->tcp, conn);
+}
+
+static void exit_event(struct worker *w, const struct tcp_event *ev)
+{
+	uint32_t stream = w->edge.conn_stream[ev->conn];
+
+	if (stream != SLOT_NONE) {
+		if (ev->flags & TCP_OPENED)
+			stream_connected(w, stream);
+		if (ev->flags & TCP_WRITABLE)
+			stream_say_sendmes(w, stream);
+		if (ev->flags & TCP_EOF)
+			w->edge.stream[stream].far_end = END_DONE;
+		/* The window opens again when bytes are taken; the order of the list is fair. */
+		if (w->edge.stream[stream].state != STREAM_ENDED)
+			edge_ready(&w->edge, stream);
+	}
+	if (ev->flags & TCP_CLOSED)
+		exit_closed(w, ev->conn, ev->reason);
+}
+
+void conns_events(struct worker *w)
+{
+	struct tcp_event ev[BATCH];
+	unsigned n;
+
+	while ((n = tcp_events(w->tcp, ev, BATCH))) {
+		w->worked = true;
+		for (unsigned i = 0; i < n; i++) {
+			if (ev[i].kind == CONN_LINK)
+				link_event(w, &ev[i]);
+			else
+				exit_event(w, &ev[i]);
+		}
+	}
+}

@@ -1,0 +1,278 @@
+/* links_in.c - the way up of a link: records are opened, cells are cut, each goes where its command
+ * says. Records lie in TCP's buffers and are given back once their cells are through the onion. */
+#include "dataplane/worker/worker.h"
+
+#include <stdlib.h>
+
+/* While control handshakes: the record goes up as it is, and is kept for the hand-over. */
+static void record_up(struct worker *w, uint32_t conn, const uint8_t *record, uint32_t len)
+{
+	struct ctl_conn_read body = {tcp_rx_offset(w->tcp, conn)};
+
+	if (link_keep(&w->links, conn, record, len) < 0) {
+		count(w->counts, worker_handshake_long);
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+	} else if (ctl_say(w, CTL_CONN_READ, tcp_id(w->tcp, conn), 0, &body, sizeof(body), record,
+			   len) < 0) {
+		count(w->counts, worker_conn_refused);
+		link_shut(w, conn, CTL_WHY_RESOURCE);
+	}
+}
+
+/* Until CONN_READY every cell is control's, byte for byte. */
+static void cell_up(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	size_t len = (size_t)(c->payload - c->start) + c->len;
+
+	if (ctl_say(w, CTL_CELL_RECV, tcp_id(w->tcp, conn), 0, NULL, 0, c->start, len) == 0)
+		return;
+	count(w->counts, worker_conn_refused);
+	link_shut(w, conn, CTL_WHY_RESOURCE);
+}
+
+/* CREATE, CREATE_FAST, CREATE2: the circuit is reserved here, control answers (interop C9). */
+static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	struct link *k = link_of(&w->links, conn);
+	struct ctl_circ_create body = {tcp_id(w->tcp, conn), c->command, {0}};
+	uint32_t leg = leg_find(&w->circs, conn, c->circ_id), circ;
+	bool ours = (c->circ_id >> 31) == k->initiator;
+
+	if (!c->circ_id || leg != SLOT_NONE) {
+		count(w->counts, circ_id_in_use);
+		return;
+	}
+	leg = leg_new(&w->circs, conn, c->circ_id, WID_NONE, SIDE_P);
+	if (leg == SLOT_NONE)
+		return; /* out of legs: nothing to remember a DESTROY by */
+	k->n_legs++;
+	sched_leg_start(&w->sched, leg, conn);
+	if (ours) {
+		count(w->counts, circ_id_half);
+		leg_destroy(w, leg, DESTROY_TORPROTOCOL);
+		return;
+	}
+	circ = w->circs.conn_pending[conn] < CIRC_PENDING_MAX && w->params[CTL_PARAM_ACCEPTING]
+		       ? circ_new(&w->circs, CIRC_PENDING, conn)
+		       : SLOT_NONE;
+	if (circ == SLOT_NONE) {
+		count(w->counts, circ_create_refused);
+		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
+		return;
+	}
+	w->circs.leg[leg].circ = circ_id_of(&w->circs, circ);
+	w->circs.circ[circ].leg[SIDE_P] = leg_id_of(&w->circs, leg);
+	if (ctl_say(w, CTL_CIRC_CREATE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), c->payload,
+		    c->len) < 0) {
+		count(w->counts, circ_create_refused);
+		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
+		circ_free(&w->circs, circ); /* control never heard of it */
+	}
+}
+
+static void on_relay(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	uint32_t leg = leg_find(&w->circs, conn, c->circ_id);
+
+	w->figures->cells_in++;
+	if (leg == SLOT_NONE || !w->circs.leg[leg].circ) {
+		count(w->counts, circ_unknown); /* never DESTROY (interop C8) */
+		return;
+	}
+	link_used(&w->links, conn);
+	cell_walk(w, w->circs.leg[leg].circ, w->circs.leg[leg].side, c->command, c->payload);
+}
+
+static void on_created_cell(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	uint32_t leg = leg_find(&w->circs, conn, c->circ_id);
+
+	if (leg == SLOT_NONE || !w->circs.leg[leg].circ)
+		count(w->counts, circ_unknown);
+	else
+		leg_created(w, leg, c);
+}
+
+static void on_destroy(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	uint32_t leg = leg_find(&w->circs, conn, c->circ_id);
+
+	if (leg == SLOT_NONE || !w->circs.leg[leg].circ) {
+		count(w->counts, circ_unknown);
+		return;
+	}
+	count(w->counts, circ_destroy_in);
+	leg_gone(w, leg, DESTROY_DESTROYED); /* the reason is not passed on (interop C6) */
+}
+
+/* One cell of an open link. What is no relay cell waits for those before it to be through. */
+static void cell_in(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	enum link_act act = link_act_of(c->command);
+
+	if (act == LINK_RELAY) {
+		on_relay(w, conn, c);
+		return;
+	}
+	cells_flush(w);
+	if (act == LINK_CREATE)
+		on_create(w, conn, c);
+	else if (act == LINK_CREATED)
+		on_created_cell(w, conn, c);
+	else if (act == LINK_DESTROY)
+		on_destroy(w, conn, c);
+	else if (act == LINK_NEGOTIATE)
+		link_negotiate(&w->links, conn, c, w->now_us);
+}
+
+/* Plaintext of a link: cut into cells, each to its place. */
+static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
+{
+	struct cell cells[LINK_CELLS_MAX];
+	struct link *k = link_of(&w->links, conn);
+	bool open = k->state == LINK_OPEN;
+	int n = link_in(&w->links, conn, data, len, cells);
+
+	if (n < 0) {
+		count(w->counts, link_broken);
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+		return;
+	}
+	for (int i = 0; i < n && !w->conn[conn].shut; i++) {
+		if (open)
+			cell_in(w, conn, &cells[i]);
+		else
+			cell_up(w, conn, &cells[i]);
+	}
+	if (k->state == LINK_HELD)
+		tcp_hold(w->tcp, conn, true);
+}
+
+/* One record through TLS and on. */
+static void record_in(struct worker *w, uint32_t conn, uint8_t *record, size_t len)
+{
+	struct tls_got got = tls_in(&w->tls, conn, record, len);
+
+	if (tls_pending(&w->tls, conn))
+		link_flush_small(w, conn);
+	switch (got.what) {
+	case TLS_DATA:
+		plain_in(w, conn, got.data, got.len);
+		break;
+	case TLS_NONE:
+		break;
+	case TLS_CLOSE:
+		link_shut(w, conn, CTL_WHY_DONE);
+		break;
+	case TLS_ERROR:
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+		break;
+	}
+}
+
+void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t at, size_t len)
+{
+	size_t end = at + len;
+
+	while (at + 5 <= end && !w->conn[conn].shut) {
+		size_t size = 5u + be16_get(data + at + 3);
+		uint8_t *copy;
+
+		if (size > end - at)
+			break;
+		/* With room around it, as TCP's own buffers have, for what the ciphers overwrite. */
+		copy = malloc(size + 128);
+		if (!copy)
+			break;
+		memcpy(copy + 64, data + at, size);
+		record_in(w, conn, copy + 64, size);
+		cells_flush(w);
+		free(copy);
+		at += size;
+	}
+	free(data);
+}
+
+void link_replay_cells(struct worker *w, uint32_t conn)
+{
+	uint8_t *data;
+	size_t len = link_take_held(&w->links, conn, &data);
+
+	if (len)
+		plain_in(w, conn, data, len);
+	cells_flush(w);
+	free(data);
+}
+
+/* The next record of one link, if it may be read now; false when there is none. Its buffer is to be
+ * taken by the caller after the flush. */
+static bool link_read_one(struct worker *w, uint32_t conn, size_t *bytes)
+{
+	struct link *k = link_of(&w->links, conn);
+	uint8_t *record;
+	uint32_t len;
+
+	if (w->conn[conn].shut || k->state == LINK_HELD || k->state == LINK_NONE ||
+	    !tcp_peek(w->tcp, conn, &record, &len))
+		return false;
+	w->worked = true;
+	*bytes += len;
+	w->figures->link_bytes_in += len;
+	if (k->state == LINK_TLS)
+		record_up(w, conn, record, len);
+	else
+		record_in(w, conn, record, len);
+	return true;
+}
+
+static uint32_t pop_reading(struct worker *w)
+{
+	uint32_t conn = w->read_head;
+
+	w->read_head = w->conn[conn].next_read;
+	if (w->read_head == SLOT_NONE)
+		w->read_tail = SLOT_NONE;
+	w->conn[conn].reading = 0;
+	return conn;
+}
+
+static bool may_read(const struct worker *w, size_t bytes)
+{
+	if (w->read_head == SLOT_NONE || bytes >= TURN_BYTES)
+		return false;
+	if (w->sched.n_free < TURN_SLOTS) {
+		count(w->counts, worker_slots_short);
+		return false;
+	}
+	return mesh_open(w) && __atomic_load_n(&w->plane->bucket.left[0], __ATOMIC_RELAXED) > 0;
+}
+
+/* A pass takes one record of each of up to BATCH links, so that their cells share the batches; then
+ * the buffers go back. */
+static unsigned read_pass(struct worker *w, size_t *bytes)
+{
+	uint32_t open[BATCH], n = 0, tries = 0;
+
+	while (n < BATCH && tries++ < BATCH && may_read(w, *bytes)) {
+		uint32_t conn = pop_reading(w);
+
+		if (link_read_one(w, conn, bytes))
+			open[n++] = conn;
+	}
+	cells_flush(w);
+	for (uint32_t i = 0; i < n; i++) {
+		tcp_take(w->tcp, open[i], TCP_UNIT_MAX);
+		link_want_read(w, open[i]);
+	}
+	return n;
+}
+
+void links_read(struct worker *w)
+{
+	size_t bytes = 0;
+
+	while (read_pass(w, &bytes))
+		;
+	if (bytes)
+		__atomic_sub_fetch(&w->plane->bucket.left[0], (int64_t)bytes, __ATOMIC_RELAXED);
+}

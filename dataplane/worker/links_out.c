@@ -1,0 +1,194 @@
+/* links_out.c - the way down of a link: what TCP can send now is pulled out of the queues, packed
+ * into one record and sealed in place (sched -> link -> tls -> tcp). */
+#include "dataplane/worker/worker.h"
+
+#define RECORDS_A_LINK 4 /* in one turn, before the next link has its turn */
+
+static void pack_destroy(struct worker *w, uint8_t *p, const struct sched_pick *pick)
+{
+	const struct leg *leg = &w->circs.leg[pick->leg];
+
+	cell_head_put(p, leg->circ_id, CELL_DESTROY);
+	memset(p + CELL_HEAD, 0, CELL_PAYLOAD);
+	p[CELL_HEAD] = pick->destroy;
+}
+
+/* The circuit's edge may go on when its queue has drained. */
+static void drained(struct worker *w, const struct sched_pick *pick)
+{
+	const struct leg *leg = &w->circs.leg[pick->leg];
+	uint32_t circ;
+
+	if (pick->left > w->params[CTL_PARAM_CELLQ_LOW] || leg->side != SIDE_P)
+		return;
+	circ = circ_check(&w->circs, leg->circ);
+	if (circ != SLOT_NONE)
+		circ_unblock(w, circ);
+}
+
+/* Moves up to n waiting cells of a conn to p; how many. */
+static unsigned pack(struct worker *w, uint32_t conn, uint8_t *p, unsigned n)
+{
+	struct sched_pick pick;
+	unsigned i;
+
+	for (i = 0; i < n && sched_pick(&w->sched, conn, w->now_us, &pick); i++, p += CELL_LEN) {
+		if (pick.slot == SLOT_NONE) {
+			/* Its id is free again only now (interop L22). */
+			pack_destroy(w, p, &pick);
+			leg_gone(w, pick.leg, 0);
+			continue;
+		}
+		memcpy(p, slot_at(&w->sched, pick.slot)->head, CELL_LEN);
+		slot_give(&w->sched, pick.slot);
+		if (pick.leg != SLOT_NONE)
+			drained(w, &pick);
+	}
+	w->figures->cells_out += i;
+	return i;
+}
+
+/* Cells that fit into what TCP would send at once; at least one when nothing is under way, so that
+ * a tiny window cannot stop a link for good. */
+static unsigned cells_that_fit(struct worker *w, uint32_t conn, unsigned overhead)
+{
+	uint32_t room = tcp_room(w->tcp, conn);
+	unsigned n = room > overhead ? (room - overhead) / CELL_LEN : 0;
+
+	if (!n && !tcp_unacked(w->tcp, conn) && !tcp_unsent(w->tcp, conn))
+		n = 1;
+	return MIN(n, (unsigned)CELLS_A_RECORD);
+}
+
+/* Builds and sends one record; false when this link is done for now. */
+static bool serve_record(struct worker *w, uint32_t conn)
+{
+	unsigned head = tls_head_len(&w->tls, conn), tail = tls_tail_len(&w->tls, conn);
+	unsigned n = MIN(cells_that_fit(w, conn, head + tail), sched_waiting(&w->sched, conn));
+	uint8_t *record;
+	size_t len;
+
+	if (!n) {
+		sched_sleep(&w->sched, conn); /* TCP_WRITABLE wakes it */
+		return false;
+	}
+	record = tcp_reserve(w->tcp, conn, head + n * CELL_LEN + tail);
+	if (!record)
+		return false;
+	n = pack(w, conn, record + head, n);
+	len = n ? tls_seal(&w->tls, conn, record, n * CELL_LEN) : 0;
+	tcp_push(w->tcp, conn, (uint32_t)len);
+	if (n && !len) { /* packed cells cannot go back: this link is at its end */
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+		return false;
+	}
+	if (!n)
+		return false;
+	w->worked = true;
+	w->figures->link_bytes_out += len;
+	__atomic_sub_fetch(&w->plane->bucket.left[1], (int64_t)len, __ATOMIC_RELAXED);
+	link_sent(&w->links, conn, w->now_us);
+	return true;
+}
+
+static bool may_write(const struct worker *w)
+{
+	return __atomic_load_n(&w->plane->bucket.left[1], __ATOMIC_RELAXED) > 0;
+}
+
+static void link_serve(struct worker *w, uint32_t conn)
+{
+	if (w->conn[conn].shut || link_of(&w->links, conn)->state != LINK_OPEN) {
+		sched_sleep(&w->sched, conn);
+		return;
+	}
+	if (tls_pending(&w->tls, conn))
+		link_flush_small(w, conn);
+	for (unsigned i = 0; i < RECORDS_A_LINK && may_write(w) && serve_record(w, conn); i++)
+		;
+	w->sched.conn[conn].served_us = w->now_us;
+}
+
+/* While less than half busy a link is served at once; with load the interval grows to the full
+ * KISTSchedRunInterval (DESIGN section 2.3). */
+static uint64_t interval_us(const struct worker *w)
+{
+	uint64_t full = (uint64_t)w->params[CTL_PARAM_KIST_INTERVAL_MS] * 1000;
+
+	return w->busy_permille < 500 ? 0 : full * (w->busy_permille - 500) / 500;
+}
+
+void links_serve(struct worker *w)
+{
+	uint64_t interval = interval_us(w);
+	uint32_t conn = w->sched.active, next;
+
+	for (; conn != SLOT_NONE; conn = next) {
+		next = w->sched.conn[conn].next;
+		if (sched_due(&w->sched, conn, w->now_us, interval))
+			link_serve(w, conn);
+	}
+}
+
+void link_flush_small(struct worker *w, uint32_t conn)
+{
+	while (tls_pending(&w->tls, conn)) {
+		uint8_t *p = tcp_reserve(w->tcp, conn, TLS_SMALL_MAX);
+		size_t len;
+
+		if (!p)
+			return; /* the next turn tries again; data waits behind it */
+		len = tls_make(&w->tls, conn, p);
+		tcp_push(w->tcp, conn, (uint32_t)len);
+		if (!len)
+			return;
+	}
+}
+
+/* TLS bytes of control's own handshake. */
+static int write_raw(struct worker *w, uint32_t conn, const uint8_t *bytes, size_t len)
+{
+	uint8_t *p = tcp_reserve(w->tcp, conn, (uint32_t)len);
+
+	if (!p)
+		return ERR_FULL;
+	memcpy(p, bytes, len);
+	tcp_push(w->tcp, conn, (uint32_t)len);
+	return 0;
+}
+
+int link_write(struct worker *w, uint32_t conn, const uint8_t *bytes, size_t len)
+{
+	unsigned head = tls_head_len(&w->tls, conn), tail = tls_tail_len(&w->tls, conn);
+	uint8_t *record;
+	size_t sealed;
+
+	if (!len || len > TLS_PAYLOAD_MAX)
+		return ERR_MALFORMED;
+	w->worked = true;
+	if (link_of(&w->links, conn)->state == LINK_TLS)
+		return write_raw(w, conn, bytes, len);
+	record = tcp_reserve(w->tcp, conn, (uint32_t)(head + len + tail));
+	if (!record)
+		return ERR_FULL;
+	memcpy(record + head, bytes, len);
+	sealed = tls_seal(&w->tls, conn, record, len);
+	tcp_push(w->tcp, conn, (uint32_t)sealed);
+	link_sent(&w->links, conn, w->now_us);
+	return sealed ? 0 : ERR_STATE;
+}
+
+int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t command,
+		  const uint8_t *payload)
+{
+	uint32_t slot = slot_take(&w->sched);
+
+	if (slot == SLOT_NONE)
+		return ERR_FULL;
+	cell_head_put(slot_at(&w->sched, slot)->head, circ_id, command);
+	memcpy(slot_at(&w->sched, slot)->payload, payload, CELL_PAYLOAD);
+	if (sched_own(&w->sched, conn, slot) == 0)
+		return 0;
+	slot_give(&w->sched, slot);
+	return ERR_FULL;
+}

@@ -1,0 +1,237 @@
+/* mesh.c - between workers: one ring for each ordered pair. Cells are only sent while every ring has
+ * room for a whole turn, because a lost cell breaks its circuit's stream; the other messages are kept
+ * aside when a ring is full, in order, because a lost closing would be for good. */
+#include "dataplane/worker/worker.h"
+
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MESH_SLOTS 4096
+#define MESH_TURN  1024 /* messages that one turn may send to one worker */
+#define MESH_BURST 32
+
+struct mesh_msg {
+	wid to, from;
+	uint8_t op, command;
+	uint16_t len;
+	uint32_t _pad;
+	uint8_t payload[512];
+};
+_Static_assert(sizeof(struct mesh_msg) % 4 == 0, "rte_ring elements are whole words");
+
+/* What did not fit: a list that its one producer drains. */
+struct spill {
+	struct mesh_msg *rows;
+	size_t n, cap;
+};
+struct mesh {
+	unsigned n;
+	struct rte_ring *ring[CTL_WORKERS][CTL_WORKERS]; /* from, to */
+	struct spill spill[CTL_WORKERS][CTL_WORKERS];
+};
+
+struct mesh *mesh_new(unsigned n_workers)
+{
+	struct mesh *m = calloc(1, sizeof(*m));
+	char name[RTE_RING_NAMESIZE];
+
+	if (!m)
+		return NULL;
+	m->n = n_workers;
+	for (unsigned i = 0; i < n_workers; i++) {
+		for (unsigned j = 0; j < n_workers; j++) {
+			if (i == j)
+				continue;
+			snprintf(name, sizeof(name), "mesh%u-%u", i, j);
+			m->ring[i][j] = rte_ring_create_elem(name, sizeof(struct mesh_msg), MESH_SLOTS,
+							     SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+			if (!m->ring[i][j]) {
+				mesh_free(m);
+				return NULL;
+			}
+		}
+	}
+	return m;
+}
+
+void mesh_free(struct mesh *m)
+{
+	for (unsigned i = 0; m && i < m->n; i++) {
+		for (unsigned j = 0; j < m->n; j++) {
+			rte_ring_free(m->ring[i][j]);
+			free(m->spill[i][j].rows);
+		}
+	}
+	free(m);
+}
+
+static void spill_add(struct worker *w, struct spill *s, const struct mesh_msg *msg)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : 64;
+		struct mesh_msg *rows = realloc(s->rows, cap * sizeof(*rows));
+
+		if (!rows) {
+			count(w->counts, worker_mesh_lost);
+			return;
+		}
+		s->rows = rows;
+		s->cap = cap;
+	}
+	s->rows[s->n++] = *msg;
+	count(w->counts, worker_mesh_spilled);
+}
+
+/* Sends what was kept aside; true when nothing is left. */
+static bool spill_drain(struct rte_ring *ring, struct spill *s)
+{
+	unsigned n;
+
+	if (!s->n)
+		return true;
+	n = rte_ring_sp_enqueue_burst_elem(ring, s->rows, sizeof(*s->rows), (unsigned)s->n, NULL);
+	memmove(s->rows, s->rows + n, (s->n - n) * sizeof(*s->rows));
+	s->n -= n;
+	return s->n == 0;
+}
+
+void mesh_send(struct worker *w, enum mesh_op op, wid to, wid from, uint8_t command,
+	       const uint8_t *payload, uint16_t len)
+{
+	struct mesh *m = w->plane->mesh;
+	unsigned there = wid_worker(to);
+	struct mesh_msg msg = {to, from, (uint8_t)op, command, len, 0, {0}};
+
+	if (there >= m->n || there == w->index || len > sizeof(msg.payload)) {
+		count(w->counts, worker_mesh_lost);
+		return;
+	}
+	if (len)
+		memcpy(msg.payload, payload, len);
+	count(w->counts, worker_mesh_sent);
+	if (!spill_drain(m->ring[w->index][there], &m->spill[w->index][there]) ||
+	    rte_ring_sp_enqueue_elem(m->ring[w->index][there], &msg, sizeof(msg)) != 0)
+		spill_add(w, &m->spill[w->index][there], &msg);
+}
+
+bool mesh_open(const struct worker *w)
+{
+	struct mesh *m = w->plane->mesh;
+
+	for (unsigned i = 0; i < m->n; i++)
+		if (i != w->index && (m->spill[w->index][i].n ||
+				      rte_ring_free_count(m->ring[w->index][i]) < MESH_TURN))
+			return false;
+	return true;
+}
+
+void mesh_share_neighbours(struct worker *w, const struct net_neigh *n, unsigned k)
+{
+	for (unsigned i = 0; k && i < w->plane->n_workers; i++)
+		for (unsigned j = 0; i != w->index && j < k; j++)
+			mesh_send(w, MESH_NEIGHBOUR, wid_make(i, 0, 1), WID_NONE, 0,
+				  (const uint8_t *)&n[j], sizeof(n[j]));
+}
+
+static void do_leg_make(struct worker *w, const struct mesh_msg *m)
+{
+	on_leg_make(w, m->from, m->to, m->command, m->payload);
+}
+static void do_leg_made(struct worker *w, const struct mesh_msg *m)
+{
+	on_leg_made(w, m->to, m->from);
+}
+static void do_leg_cell(struct worker *w, const struct mesh_msg *m)
+{
+	uint32_t slot = slot_take(&w->sched);
+
+	if (slot == SLOT_NONE) {
+		uint32_t leg = leg_check(&w->circs, m->to);
+
+		count(w->counts, worker_slots_out);
+		if (leg != SLOT_NONE)
+			leg_gone(w, leg, DESTROY_RESOURCELIMIT);
+		return;
+	}
+	memcpy(slot_at(&w->sched, slot)->payload, m->payload, CELL_PAYLOAD);
+	leg_send(w, m->to, m->command, slot);
+}
+static void do_leg_end(struct worker *w, const struct mesh_msg *m)
+{
+	on_leg_end(w, m->to, m->command);
+}
+static void do_leg_gone(struct worker *w, const struct mesh_msg *m)
+{
+	on_leg_gone(w, m->to, m->from, m->command);
+}
+/* What comes from another worker is from the next hop: the P leg is always with the circuit. */
+static void do_circ_cell(struct worker *w, const struct mesh_msg *m)
+{
+	cell_walk(w, m->to, SIDE_N, m->command, m->payload);
+}
+static void do_created(struct worker *w, const struct mesh_msg *m)
+{
+	on_created(w, m->to, m->command, m->payload);
+}
+static void do_splice(struct worker *w, const struct mesh_msg *m)
+{
+	on_splice(w, m->to, m->from, m->payload, m->len);
+}
+static void do_splice_cell(struct worker *w, const struct mesh_msg *m)
+{
+	splice_cell(w, m->to, m->payload);
+}
+static void do_splice_end(struct worker *w, const struct mesh_msg *m)
+{
+	on_splice_end(w, m->to, m->command);
+}
+static void do_neighbour(struct worker *w, const struct mesh_msg *m)
+{
+	struct net_neigh n;
+
+	memcpy(&n, m->payload, sizeof(n));
+	net_learn(w->net, &n, 1, w->now_us);
+}
+
+static void (*const ops[N_MESH_OPS])(struct worker *, const struct mesh_msg *) = {
+	[MESH_LEG_MAKE] = do_leg_make,	   [MESH_LEG_MADE] = do_leg_made,
+	[MESH_LEG_CELL] = do_leg_cell,	   [MESH_LEG_END] = do_leg_end,
+	[MESH_LEG_GONE] = do_leg_gone,	   [MESH_CIRC_CELL] = do_circ_cell,
+	[MESH_CREATED] = do_created,	   [MESH_SPLICE] = do_splice,
+	[MESH_SPLICE_CELL] = do_splice_cell, [MESH_SPLICE_END] = do_splice_end,
+	[MESH_NEIGHBOUR] = do_neighbour,
+};
+
+static void ring_in(struct worker *w, struct rte_ring *ring)
+{
+	static __thread struct mesh_msg msgs[MESH_BURST];
+	unsigned n;
+
+	for (unsigned taken = 0; taken < MESH_TURN; taken += n) {
+		n = rte_ring_sc_dequeue_burst_elem(ring, msgs, sizeof(msgs[0]), MESH_BURST, NULL);
+		if (!n)
+			return;
+		w->worked = true;
+		for (unsigned i = 0; i < n; i++) {
+			/* Cells gather for a batch; anything else keeps its place behind them. */
+			if (msgs[i].op != MESH_CIRC_CELL)
+				cells_flush(w);
+			ops[msgs[i].op](w, &msgs[i]);
+		}
+		cells_flush(w); /* the payloads lie in msgs */
+	}
+}
+
+void mesh_in(struct worker *w)
+{
+	struct mesh *m = w->plane->mesh;
+
+	for (unsigned i = 0; i < m->n; i++) {
+		if (i == w->index)
+			continue;
+		spill_drain(m->ring[w->index][i], &m->spill[w->index][i]);
+		ring_in(w, m->ring[i][w->index]);
+	}
+}

@@ -1,0 +1,113 @@
+/* pace.c - when a worker turns and when it sleeps: the loop around worker_turn, buckets, figures.
+ * Here alone in the dataplane a clock is read. */
+#include "dataplane/worker/pace.h"
+
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_SPIN     200      /* empty turns before the first sleep */
+#define NAP_QUEUED_US 100      /* longest sleep while a cell is queued */
+#define NAP_US	      1000     /* and else: TCP's timers count in milliseconds */
+#define PUBLISH_US    100000
+#define REFILL_US     1000
+
+uint64_t clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The buckets are shared; worker 0 fills them. Only traffic of links and exits is counted. */
+static void refill(struct worker *w)
+{
+	int64_t rate = w->params[CTL_PARAM_RATE], burst = w->params[CTL_PARAM_BURST];
+	uint64_t us = w->now_us - w->refill_us;
+
+	if (w->index != 0 || us < REFILL_US)
+		return;
+	if (w->params[CTL_PARAM_RELAY_RATE] && w->params[CTL_PARAM_RELAY_RATE] < rate) {
+		rate = w->params[CTL_PARAM_RELAY_RATE];
+		burst = w->params[CTL_PARAM_RELAY_BURST];
+	}
+	w->refill_us = w->now_us;
+	for (int i = 0; i < 2; i++) {
+		int64_t *left = &w->plane->bucket.left[i];
+		int64_t now = __atomic_add_fetch(left, rate * (int64_t)us / 1000000, __ATOMIC_RELAXED);
+
+		if (now > burst)
+			__atomic_sub_fetch(left, now - burst, __ATOMIC_RELAXED);
+	}
+}
+
+static void publish(struct worker *w)
+{
+	struct ctl_figures *f = w->figures;
+
+	if (w->now_us - w->publish_us < PUBLISH_US)
+		return;
+	w->publish_us = w->now_us;
+	w->busy_permille = w->total_ns ? (uint32_t)(w->busy_ns * 1000 / w->total_ns) : 0;
+	f->busy_ns += w->busy_ns;
+	f->total_ns += w->total_ns;
+	w->busy_ns = w->total_ns = 0;
+	f->n_conns = tcp_n_conns(w->tcp);
+	f->n_circs = w->circs.circ_slots.n_used;
+	f->n_legs = w->circs.leg_slots.n_used;
+	f->n_streams = w->edge.slots.n_used;
+	f->n_links = 0;
+	for (uint32_t i = 0; i < w->plane->n_conns; i++)
+		f->n_links += w->links.col[i].state == LINK_OPEN;
+	memory_relieve(w);
+	__atomic_store_n(&f->beat_us, w->now_us, __ATOMIC_RELEASE);
+}
+
+/* Sleeps until a frame, a message or the time comes. */
+static void nap(struct worker *w)
+{
+	struct pollfd fds[2] = {{.fd = port_fd(w->port, w->index), .events = POLLIN},
+				{.fd = w->wake_fd, .events = POLLIN}};
+	long us = slots_in_use(&w->sched) ? NAP_QUEUED_US : NAP_US;
+	struct timespec limit = {0, us * 1000};
+	uint64_t wakes;
+
+	__atomic_store_n(&w->down.shared->sleeping, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&w->down.shared->head, __ATOMIC_SEQ_CST) == w->down.tail)
+		ppoll(fds, 2, &limit, NULL);
+	__atomic_store_n(&w->down.shared->sleeping, 0, __ATOMIC_SEQ_CST);
+	if (w->wake_fd >= 0 && (fds[1].revents & POLLIN) &&
+	    read(w->wake_fd, &wakes, sizeof(wakes)) < 0)
+		return;
+}
+
+/* After SHUTDOWN the loop goes on until all is said and acknowledged, at most a second. */
+static bool finished(const struct worker *w)
+{
+	return w->stopping && (w->now_us >= w->stop_us || !tcp_n_conns(w->tcp));
+}
+
+void worker_run(struct worker *w)
+{
+	uint64_t start, end = clock_us();
+	bool worked;
+
+	while (!w->plane->stop && !finished(w)) {
+		start = end;
+		worked = worker_turn(w, start);
+		refill(w);
+		publish(w);
+		w->figures->turns++;
+		end = clock_us();
+		if (worked) {
+			w->figures->busy_turns++;
+			w->busy_ns += (end - start) * 1000;
+			w->idle_turns = 0;
+		} else if (!w->plane->busy_poll && ++w->idle_turns > IDLE_SPIN && !tcp_busy(w->tcp)) {
+			nap(w);
+			end = clock_us();
+		}
+		w->total_ns += (end - start) * 1000;
+	}
+}

@@ -1,0 +1,214 @@
+/* recognised.c - relay messages that are for us: one small function for each act of relay/table.c. */
+#include "dataplane/worker/worker.h"
+
+/* A recognised message, as the handlers see it. */
+struct heard {
+	uint32_t circ;
+	struct circ *k;
+	struct relay_msg msg;
+	const uint8_t *tag;
+	bool early;
+};
+
+static void violate(struct worker *w, const struct heard *h)
+{
+	count(w->counts, relay_violation);
+	circ_shut(w, h->circ, DESTROY_TORPROTOCOL, -1);
+}
+
+static void on_ignore(struct worker *w, struct heard *h)
+{
+	count(w->counts, relay_ignored);
+}
+
+static void on_drop(struct worker *w, struct heard *h)
+{
+	count(w->counts, relay_drop);
+}
+
+/* DATA counts for the circuit window whatever its stream (interop section 2.5). */
+static void on_data(struct worker *w, struct heard *h)
+{
+	uint32_t stream;
+	uint8_t body[RELAY_SENDME_LEN];
+	int rc;
+
+	if (relay_data_in(&w->relay, h->circ) &&
+	    circ_say(w, h->circ, RELAY_SENDME, 0, body,
+		     relay_sendme_make(&w->relay, h->circ, h->tag, body)) < 0)
+		return;
+	stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+	if (!h->msg.stream_id || stream == SLOT_NONE) {
+		count(w->counts, relay_unknown_stream);
+		return;
+	}
+	rc = edge_data(&w->edge, stream, h->msg.body, h->msg.len);
+	if (rc == 1)
+		rc = ctl_say(w, CTL_STREAM_READ, slots_id(&w->edge.slots, stream), 0, NULL, 0,
+			     h->msg.body, h->msg.len);
+	w->figures->exit_bytes_out += h->msg.len;
+	if (rc == ERR_MALFORMED)
+		violate(w, h);
+	else if (rc < 0)
+		stream_end(w, stream, END_RESOURCELIMIT, false);
+	else
+		stream_say_sendmes(w, stream);
+}
+
+static void on_end(struct worker *w, struct heard *h)
+{
+	uint32_t stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+
+	if (!h->msg.len) { /* interop E3 */
+		violate(w, h);
+		return;
+	}
+	if (stream != SLOT_NONE)
+		stream_end(w, stream, 0, true);
+}
+
+static void on_sendme(struct worker *w, struct heard *h)
+{
+	uint32_t stream;
+
+	if (!h->msg.stream_id) {
+		if (relay_sendme_in(&w->relay, h->circ, h->msg.body, h->msg.len) < 0)
+			circ_shut(w, h->circ, DESTROY_TORPROTOCOL, -1);
+		else
+			circ_unblock(w, h->circ);
+		return;
+	}
+	stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+	if (stream == SLOT_NONE)
+		return; /* it may have ended a moment ago */
+	if (edge_sendme_in(&w->edge, stream) < 0)
+		violate(w, h);
+	else
+		edge_ready(&w->edge, stream);
+}
+
+static void on_truncate(struct worker *w, struct heard *h)
+{
+	uint8_t reason = DESTROY_REQUESTED;
+
+	if (h->k->leg[SIDE_N] && !h->msg.len) {
+		violate(w, h);
+		return;
+	}
+	h->k->serial++; /* whatever control or the next hop still answers is void */
+	h->k->asked = h->k->extending = 0;
+	if (h->k->leg[SIDE_N])
+		leg_end(w, h->k->leg[SIDE_N], h->msg.body[0]);
+	h->k->leg[SIDE_N] = WID_NONE;
+	circ_say(w, h->circ, RELAY_TRUNCATED, 0, &reason, 1);
+}
+
+/* What a client gets when control cannot be asked. */
+static void stream_refuse(struct worker *w, const struct heard *h)
+{
+	static const char text[] = "Error resolving hostname";
+	uint8_t body[6 + sizeof(text)], reason = END_RESOURCELIMIT;
+	struct writer out = writer_of(body, sizeof(body));
+
+	count(w->counts, edge_refused);
+	if (h->msg.command != RELAY_RESOLVE) {
+		circ_say(w, h->circ, RELAY_END, h->msg.stream_id, &reason, 1);
+		return;
+	}
+	wr_u8(&out, 0xF0); /* transient error (tor-spec 6.4) */
+	wr_u8(&out, sizeof(text) - 1);
+	wr_bytes(&out, text, sizeof(text) - 1);
+	wr_u32(&out, 60);
+	circ_say(w, h->circ, RELAY_RESOLVED, h->msg.stream_id, body, (uint16_t)wr_len(&out));
+}
+
+static void on_stream(struct worker *w, struct heard *h)
+{
+	struct ctl_stream_recv body = {.circ = circ_id_of(&w->circs, h->circ),
+				       .conn = tcp_id(w->tcp, h->k->conn),
+				       .command = h->msg.command};
+	int stream;
+
+	if (!w->params[CTL_PARAM_ACCEPTING]) {
+		stream_refuse(w, h);
+		return;
+	}
+	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command);
+	if (stream == ERR_STATE) {
+		count(w->counts, relay_stream_in_use);
+		return;
+	}
+	if (stream < 0) {
+		stream_refuse(w, h);
+		return;
+	}
+	if (ctl_say(w, CTL_STREAM_RECV, slots_id(&w->edge.slots, (uint32_t)stream), 0, &body,
+		    sizeof(body), h->msg.body, h->msg.len) < 0) {
+		edge_end(&w->edge, (uint32_t)stream, &h->k->streams, false, w->now_us);
+		edge_free(&w->edge, (uint32_t)stream); /* control never heard of it */
+		stream_refuse(w, h);
+	}
+}
+
+static void say_up(struct worker *w, struct heard *h)
+{
+	struct ctl_circ_msg body = {.command = h->msg.command, .early = h->early,
+				    .stream_id = h->msg.stream_id, .serial = h->k->serial,
+				    .conn = tcp_id(w->tcp, h->k->conn)};
+
+	if (ctl_say(w, CTL_CIRC_RECV, circ_id_of(&w->circs, h->circ), 0, &body, sizeof(body),
+		    h->msg.body, h->msg.len) < 0)
+		circ_shut(w, h->circ, DESTROY_RESOURCELIMIT, -1);
+}
+
+static void on_extend(struct worker *w, struct heard *h)
+{
+	if (!h->early && !w->params[CTL_PARAM_ALLOW_NONEARLY_EXTEND]) {
+		count(w->counts, relay_extend_not_early);
+		return;
+	}
+	if (h->k->leg[SIDE_N] || h->k->asked || h->k->splice) {
+		violate(w, h);
+		return;
+	}
+	h->k->asked = 1;
+	h->k->serial++;
+	say_up(w, h);
+}
+
+/* CONNECTED and RESOLVED come from exits, never from clients (interop C19). */
+static void on_answer(struct worker *w, struct heard *h)
+{
+	if (edge_find(&w->edge, h->circ, h->msg.stream_id) != SLOT_NONE)
+		violate(w, h);
+	else
+		count(w->counts, relay_ignored);
+}
+
+static void on_violate(struct worker *w, struct heard *h)
+{
+	violate(w, h);
+}
+
+static void (*const acts[])(struct worker *, struct heard *) = {
+	[RELAY_ACT_IGNORE] = on_ignore, [RELAY_ACT_DROP] = on_drop,
+	[RELAY_ACT_DATA] = on_data,	[RELAY_ACT_END] = on_end,
+	[RELAY_ACT_SENDME] = on_sendme, [RELAY_ACT_TRUNCATE] = on_truncate,
+	[RELAY_ACT_STREAM] = on_stream, [RELAY_ACT_EXTEND] = on_extend,
+	[RELAY_ACT_UP] = say_up,	[RELAY_ACT_ANSWER] = on_answer,
+	[RELAY_ACT_VIOLATE] = on_violate,
+};
+
+void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early)
+{
+	struct heard h = {.circ = circ, .k = &w->circs.circ[circ], .tag = tag, .early = early};
+
+	if (relay_msg_get(&h.msg, payload) < 0) { /* interop R8 */
+		count(w->counts, relay_malformed);
+		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
+	} else if (!h.msg.stream_id && relay_needs_stream(h.msg.command)) {
+		count(w->counts, relay_stream_zero);
+	} else {
+		acts[relay_act_of(h.msg.command)](w, &h);
+	}
+}

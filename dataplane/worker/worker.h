@@ -1,0 +1,237 @@
+/* worker.h - one core's whole house: the rooms in the order of the walk, and what joins them. The
+ * loop is worker.c; read it first. */
+#ifndef RAMSON_WORKER_H
+#define RAMSON_WORKER_H
+
+#include "dataplane/base/base.h"
+#include "dataplane/circ/circ.h"
+#include "dataplane/cipher/cipher.h"
+#include "dataplane/ctl.h"
+#include "dataplane/edge/edge.h"
+#include "dataplane/link/link.h"
+#include "dataplane/net/net.h"
+#include "dataplane/onion/onion.h"
+#include "dataplane/relay/relay.h"
+#include "dataplane/sched/sched.h"
+#include "dataplane/tcp/tcp.h"
+#include "dataplane/tls/tls.h"
+#include "drivers/port.h"
+
+#define BATCH	     64		  /* cells of one pass through the onion */
+#define TURN_PACKETS 64		  /* frames read in one turn */
+#define TURN_BYTES   (256 * 1024) /* bytes of records opened in one turn: they stay in L2 */
+#define TURN_SLOTS   1024	  /* slots that must be free before a turn reads anything */
+
+enum conn_kind { CONN_LINK, CONN_EXIT };
+
+/* What the worker itself knows of a conn, beside the rooms' columns. */
+struct conn {
+	uint64_t cookie;     /* control's, when it dialled */
+	uint32_t next_read;  /* list of links with records to open */
+	uint8_t reading;     /* in that list */
+	uint8_t known;	     /* control was told of it */
+	uint8_t shut;	     /* we are closing it: nothing more is read */
+	uint8_t why;	     /* enum ctl_why, for CONN_CLOSED */
+};
+
+/* A relay cell on its way through the onion. */
+struct walk {
+	unsigned n;
+	struct onion_item item[BATCH];
+	wid circ[BATCH];
+	uint32_t slot[BATCH];
+};
+
+/* Closings that control must hear of and that did not fit into the ring. */
+struct late {
+	uint32_t n, cap;
+	struct late_row {
+		uint16_t type;
+		uint32_t index;
+		uint32_t arg;
+	} *rows;
+};
+
+struct bucket { /* bytes that may pass; shared by all workers, refilled by worker 0 */
+	_Alignas(CACHE_LINE) int64_t left[2]; /* read, write */
+};
+
+struct mesh;
+
+/* What the workers of one process share. */
+struct plane {
+	unsigned n_workers;
+	struct ctl_shared *ctl;
+	struct port port;
+	struct mesh *mesh;
+	struct bucket bucket, relay_bucket;
+	struct net_config net;
+	struct tcp_config tcp;
+	uint32_t n_conns, n_circs, n_streams, n_slots; /* per worker */
+	struct hash_key hash_key;
+	bool busy_poll;
+	int log_level;
+	volatile int stop;
+};
+
+struct worker {
+	struct plane *plane;
+	unsigned index;
+	uint64_t now_us;
+	struct port *port;
+	struct net *net;
+	struct tcp *tcp;
+	struct cipher cipher;
+	struct tls tls;
+	struct links links;
+	struct circs circs;
+	struct onion onion;
+	struct relay relay;
+	struct edge edge;
+	struct sched sched;
+	struct rng rng;
+	struct counts *counts; /* in the shared figures */
+	struct ctl_figures *figures;
+	int64_t params[N_CTL_PARAMS];
+
+	struct conn *conn;
+	uint32_t read_head, read_tail; /* links with records to open */
+	struct walk fwd, back;
+	struct late late;
+
+	/* the wall */
+	struct ring up, down;
+	uint32_t epoch;
+	uint64_t up_stuck_us; /* since when control has taken nothing from a ring that is not empty */
+	uint32_t up_tail;
+	int wake_fd, wake_control_fd;
+	bool stopping; /* SHUTDOWN came */
+	uint64_t stop_us;
+
+	/* pace */
+	uint32_t idle_turns;
+	bool worked; /* this turn moved something */
+	uint64_t publish_us, busy_ns, total_ns, last_tick_us;
+	uint32_t busy_permille;
+	uint64_t refill_us;
+	struct net_rx *rx;
+	uint8_t *message; /* RING_MSG_MAX: the one being read */
+};
+
+/* ---- worker.c ---- */
+/* One turn of the walk, at plane time now_us. True when it moved something. */
+bool worker_turn(struct worker *w, uint64_t now_us);
+
+/* ---- boot.c ---- */
+/* Takes all memory of a worker. 0, or negative with a sentence in err. */
+int worker_init(struct worker *w, struct plane *plane, unsigned index, const uint8_t seed[32],
+		uint64_t now_us, char err[PORT_ERR]);
+void worker_fini(struct worker *w);
+
+/* ---- conns.c: what TCP reports ---- */
+void conns_events(struct worker *w);
+/* Ends a link: close_notify, FIN; its circuits close now, CONN_CLOSED follows when TCP is done. */
+void link_shut(struct worker *w, uint32_t conn, enum ctl_why why);
+/* A link may have records to open. */
+void link_want_read(struct worker *w, uint32_t conn);
+
+/* ---- links_in.c: records to cells ---- */
+void links_read(struct worker *w);
+/* Opens bytes that lay behind the TLS or the link hand-over; frees them. */
+void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t at, size_t len);
+void link_replay_cells(struct worker *w, uint32_t conn);
+
+/* ---- cells.c: through the onion ---- */
+/* A relay cell of a circuit of ours, in the order of its link; side: the leg that it came over. */
+void cell_walk(struct worker *w, wid circ, enum circ_side side, uint8_t command,
+	       const uint8_t *payload);
+/* Takes what has gathered through the onion and on. */
+void cells_flush(struct worker *w);
+/* Originates a relay message towards the client. 0; ERR_FULL: no slot or queue full (the circuit is
+ * closed then). */
+int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+	     const uint8_t *body, uint16_t len);
+/* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that queue
+ * is beyond its bound. */
+void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command, uint32_t slot);
+/* The rendezvous partner's cell: takes our layer and goes to the client. */
+void splice_cell(struct worker *w, wid circ, const uint8_t *payload);
+
+/* ---- recognised.c: relay messages for us ---- */
+void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early);
+
+/* ---- streams.c ---- */
+/* Packs what the far ends have sent into DATA cells. */
+void streams_read(struct worker *w);
+/* Ends a stream: an END with this reason goes to the client unless it is 0. */
+void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush);
+void stream_say_sendmes(struct worker *w, uint32_t stream);
+void stream_connected(struct worker *w, uint32_t stream);
+/* All streams of a circuit may try again. */
+void circ_unblock(struct worker *w, uint32_t circ);
+
+/* ---- close.c: the one close path ---- */
+/* Closes a circuit of ours. from: -1 we decided; else the side whose leg is gone already (its peer
+ * sent DESTROY, or its link died). Every other leg gets a DESTROY with this reason. */
+void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from);
+/* A leg of our conns ends: it is freed when its DESTROY has been packed. */
+void leg_destroy(struct worker *w, uint32_t leg, uint8_t reason);
+/* A leg of our conns is gone without a word to the peer; its circuit hears of it. */
+void leg_gone(struct worker *w, uint32_t leg, uint8_t reason);
+/* All legs of a conn that is going. */
+void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
+/* Over MaxMemInQueues: closes circuits with the oldest cells until a tenth is free. */
+void memory_relieve(struct worker *w);
+
+/* ---- legs.c: between a circuit and its legs, on this worker or over the mesh ---- */
+void leg_make(struct worker *w, uint32_t circ, wid conn, uint8_t command, const uint8_t *payload);
+void leg_send(struct worker *w, wid leg, uint8_t command, uint32_t slot);
+void leg_end(struct worker *w, wid leg, uint8_t reason);
+/* A cell that is no relay cell came for a leg of ours: CREATED*, DESTROY. */
+void leg_created(struct worker *w, uint32_t leg, const struct cell *c);
+void splice_make(struct worker *w, uint32_t circ, wid other, const uint8_t *body, uint16_t len);
+void splice_end(struct worker *w, wid circ, uint8_t reason);
+
+/* What the other side of legs.c does when the message arrives, from here or by the mesh. */
+void on_leg_make(struct worker *w, wid circ, wid conn, uint8_t command, const uint8_t *payload);
+void on_leg_made(struct worker *w, wid circ, wid leg);
+void on_created(struct worker *w, wid circ, uint8_t command, const uint8_t *payload);
+void on_leg_gone(struct worker *w, wid circ, wid leg, uint8_t reason);
+void on_leg_end(struct worker *w, wid leg, uint8_t reason);
+void on_splice(struct worker *w, wid circ, wid from, const uint8_t *body, uint16_t len);
+void on_splice_end(struct worker *w, wid circ, uint8_t reason);
+
+/* ---- links_out.c: cells to records ---- */
+void links_serve(struct worker *w);
+/* Seals bytes of control's into the stream of a link at once. */
+int link_write(struct worker *w, uint32_t conn, const uint8_t *p, size_t len);
+void link_flush_small(struct worker *w, uint32_t conn);
+int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t command,
+		  const uint8_t *payload);
+
+/* ---- ctl_in.c, ctl_out.c: the wall ---- */
+void ctl_in(struct worker *w);
+/* 0 or ERR_FULL: the ring is full or control is away. */
+int ctl_say(struct worker *w, enum ctl_type type, wid id, uint32_t arg, const void *body,
+	    size_t body_len, const void *tail, size_t tail_len);
+/* The last word on a conn, circ or stream: never lost; its index is freed once it is said. */
+void ctl_say_closed(struct worker *w, enum ctl_type type, uint32_t index, uint32_t arg);
+void ctl_say_late(struct worker *w);
+void ctl_wake(struct worker *w);
+
+/* ---- mesh.c ---- */
+enum mesh_op {
+	MESH_LEG_MAKE, MESH_LEG_MADE, MESH_LEG_CELL, MESH_LEG_END, MESH_LEG_GONE, MESH_CIRC_CELL,
+	MESH_CREATED, MESH_SPLICE, MESH_SPLICE_CELL, MESH_SPLICE_END, MESH_NEIGHBOUR, N_MESH_OPS
+};
+struct mesh *mesh_new(unsigned n_workers);
+void mesh_free(struct mesh *m);
+/* Sends to the worker of to. Cells are sent only while mesh_open; the rest is never lost. */
+void mesh_send(struct worker *w, enum mesh_op op, wid to, wid from, uint8_t command,
+	       const uint8_t *payload, uint16_t len);
+void mesh_in(struct worker *w);
+/* Whether every ring out of here has room for a whole turn. */
+bool mesh_open(const struct worker *w);
+void mesh_share_neighbours(struct worker *w, const struct net_neigh *n, unsigned k);
+
+#endif
