@@ -110,7 +110,7 @@ void port_close(struct port *p);
 /* Up to n (at most PORT_BURST) frames of queue q, now the caller's. Never waits. */
 unsigned port_rx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n);
 /* Hands over up to n frames; the count that was taken (sent, or dropped for good and counted). The
- * rest remain the caller's, unchanged but for their checksum field. Never waits. */
+ * rest remain the caller's; m[] may then name a copy that took a frame's place. Never waits. */
 unsigned port_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n);
 /* The queue at which frames from the remote end of t arrive, or -1: cannot tell. */
 int port_queue_of(const struct port *p, const struct port_tuple *t);
