@@ -9,18 +9,20 @@
 /* ---- the manager: one per worker or thread, never shared ---- */
 enum {
 	CIPHER_PORTABLE_CTR = 1,  /* no VAES kernel */
-	CIPHER_PORTABLE_SHA1 = 2, /* no SHA-NI kernel */
-	CIPHER_NO_AVX512 = 4,	  /* hold ipsec-mb at AVX2 or below */
+	CIPHER_PORTABLE_SHA1 = 2, /* no SHA-NI kernel, no lanes */
+	CIPHER_NO_AVX512 = 4,	  /* AVX2 or below, in ipsec-mb too */
 	CIPHER_PORTABLE = 7,
 };
 struct aes_ctr;
 struct sha1;
+struct sha1_lanes;
 struct cipher {
 	void *mgr; /* IMB_MGR */
 	void (*ctr)(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
 		    const uint8_t *src, size_t len);
 	void (*sha1_blocks)(uint32_t h[5], const uint8_t *p, size_t n_blocks);
 	void (*sha1_blocks_x2)(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
+	void (*sha1_lanes)(struct sha1_lanes *l); /* NULL: there is none */
 	const char *arch, *ctr_name, *sha1_name; /* what was chosen, for a log line */
 };
 /* flags: which kernels to leave out (tests); 0 takes the best of this CPU. 0, or ERR_FULL when
@@ -78,7 +80,7 @@ void sha1_update(const struct cipher *c, struct sha1 *s, const void *p, size_t l
 /* The digest of everything so far; the state is not disturbed. */
 void sha1_peek(const struct cipher *c, const struct sha1 *s, uint8_t digest[SHA1_LEN]);
 /* Takes one 509-byte relay payload into each of n states and peeks each digest; states are
- * distinct. Faster than one by one from two states on. */
+ * distinct. Faster than one by one from two states on, much faster from ten. */
 #define RELAY_PAYLOAD 509
 void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *const *payload,
 		uint8_t (*digest)[SHA1_LEN], unsigned n);

@@ -11,12 +11,11 @@ static const char *arch_name(IMB_ARCH arch)
 	return (size_t)arch < ARRAY_LEN(names) ? names[arch] : "unknown";
 }
 
-static bool cpu_has_vaes512(const IMB_MGR *mgr)
+/* The builtin also asks whether the operating system saves the wide registers. */
+static bool cpu_has_avx512(void)
 {
-	/* The builtin also asks whether the operating system saves the wide registers. */
-	return mgr->features & IMB_FEATURE_VAES && __builtin_cpu_supports("avx512f") &&
-	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-	       __builtin_cpu_supports("bmi2");
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
 }
 
 static bool cpu_has_sha(const IMB_MGR *mgr)
@@ -27,19 +26,27 @@ static bool cpu_has_sha(const IMB_MGR *mgr)
 
 static void choose_kernels(struct cipher *c, const IMB_MGR *mgr, unsigned flags)
 {
+	const bool wide = !(flags & CIPHER_NO_AVX512) && cpu_has_avx512();
+
 	c->ctr = ctr_portable;
 	c->ctr_name = "ipsec-mb";
 	c->sha1_blocks = sha1_blocks_portable;
 	c->sha1_blocks_x2 = sha1_blocks_x2_portable;
 	c->sha1_name = "portable";
-	if (!(flags & CIPHER_PORTABLE_CTR) && cpu_has_vaes512(mgr)) {
+	if (!(flags & CIPHER_PORTABLE_CTR) && wide && mgr->features & IMB_FEATURE_VAES) {
 		c->ctr = ctr_vaes;
 		c->ctr_name = "vaes512";
 	}
-	if (!(flags & CIPHER_PORTABLE_SHA1) && cpu_has_sha(mgr)) {
+	if (flags & CIPHER_PORTABLE_SHA1)
+		return;
+	if (cpu_has_sha(mgr)) {
 		c->sha1_blocks = sha1_blocks_ni;
 		c->sha1_blocks_x2 = sha1_blocks_x2_ni;
 		c->sha1_name = "sha-ni";
+	}
+	if (wide) {
+		c->sha1_lanes = sha1_lanes_avx512;
+		c->sha1_name = cpu_has_sha(mgr) ? "sha-ni, avx512 lanes" : "avx512 lanes";
 	}
 }
 

@@ -5,6 +5,11 @@
 #include "dataplane/cipher/internal.h"
 
 #define SHANI __attribute__((target("sha,sse4.1,ssse3")))
+/* Spelled out: the round constant and the places in w must be constants, and no compiler is left to
+ * decide whether to unroll. */
+#define GROUPS(X)                                                                                 \
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9)                                         \
+	X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)
 
 /* The working state: a..d as one register with a on top, e on top of another. */
 struct lane {
@@ -75,8 +80,9 @@ SHANI void sha1_blocks_ni(uint32_t h[5], const uint8_t *p, size_t n_blocks)
 	lane_load(&l, h);
 	for (size_t i = 0; i < n_blocks; i++, p += 64) {
 		lane_begin(&l, p);
-		for (unsigned g = 0; g < 20; g++)
-			lane_rounds(&l, g);
+#define X(g) lane_rounds(&l, g);
+		GROUPS(X)
+#undef X
 		lane_end(&l);
 	}
 	lane_store(&l, h);
@@ -91,10 +97,9 @@ SHANI void sha1_blocks_x2_ni(uint32_t *h[2], const uint8_t *p[2], size_t n_block
 	for (size_t i = 0; i < n_blocks; i++) {
 		lane_begin(&l, p[0] + i * 64);
 		lane_begin(&m, p[1] + i * 64);
-		for (unsigned g = 0; g < 20; g++) {
-			lane_rounds(&l, g);
-			lane_rounds(&m, g);
-		}
+#define X(g) lane_rounds(&l, g), lane_rounds(&m, g);
+		GROUPS(X)
+#undef X
 		lane_end(&l);
 		lane_end(&m);
 	}
