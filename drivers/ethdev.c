@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -56,7 +56,7 @@ int ethdev_create(struct port *p, const char *driver, const char *devargs, uint1
 	if (!e)
 		return -1;
 	snprintf(e->vdev, sizeof(e->vdev), "%s%u", driver, serial++);
-	rc = rte_vdev_init(e->vdev, devargs);
+	rc = rte_eal_hotplug_add("vdev", e->vdev, devargs);
 	if (rc < 0) {
 		port_fail(err, "DataplanePort %s:%s: DPDK's %s refuses %s: %s; start as root, and see "
 			  "that nothing else uses it",
@@ -94,7 +94,7 @@ void ethdev_close(struct port *p)
 		(void)rte_eth_dev_close(e->id);
 	}
 	if (e->vdev[0])
-		(void)rte_vdev_uninit(e->vdev);
+		(void)rte_eal_hotplug_remove("vdev", e->vdev);
 	rte_mempool_free(e->tx_pool);
 	free(e);
 	p->priv = NULL;
