@@ -1,0 +1,211 @@
+/* test_link.c - cells cut from a byte stream split at every place, the hand-over, padding. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "dataplane/link/link.h"
+
+static struct counts counts;
+static struct rng rng;
+static int64_t params[N_CTL_PARAMS] = {
+#define X(name, value) [CTL_PARAM_##name] = value,
+	CTL_PARAMS(X)
+#undef X
+};
+
+static void start(struct links *l)
+{
+	struct link_config cf = {4, &counts, &rng, params};
+	uint8_t seed[32] = {7};
+
+	rng_seed(&rng, seed);
+	counts = (struct counts) {0};
+	assert_int_equal(links_init(l, &cf, 1000000), 0);
+	link_start(l, 1, 1000000);
+	link_secured(l, 1);
+}
+
+static size_t put_fixed(uint8_t *p, uint32_t id, uint8_t command, uint8_t fill)
+{
+	cell_head_put(p, id, command);
+	memset(p + CELL_HEAD, fill, CELL_PAYLOAD);
+	return CELL_LEN;
+}
+
+static size_t put_var(uint8_t *p, uint32_t id, uint8_t command, uint16_t len)
+{
+	be32_put(p, id);
+	p[4] = command;
+	be16_put(p + 5, len);
+	for (unsigned i = 0; i < len; i++)
+		p[CELL_VAR_HEAD + i] = (uint8_t)i;
+	return CELL_VAR_HEAD + len;
+}
+
+static void open_link(struct links *l, uint8_t proto)
+{
+	static uint8_t hello[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5};
+	struct ctl_conn_ready ready = {.link_proto = proto, .peer = CTL_PEER_CLIENT};
+	struct cell cells[LINK_CELLS_MAX];
+	uint8_t netinfo[CELL_LEN];
+
+	assert_int_equal(link_in(l, 1, hello, sizeof(hello), cells), 1);
+	assert_int_equal(cells[0].command, CELL_VERSIONS);
+	assert_int_equal(cells[0].len, 2);
+	put_fixed(netinfo, 0, CELL_NETINFO, 0);
+	assert_int_equal(link_in(l, 1, netinfo, sizeof(netinfo), cells), 1);
+	assert_int_equal(link_of(l, 1)->state, LINK_HELD);
+	assert_int_equal(link_ready(l, 1, &ready, 1000000), 0);
+}
+
+/* A handshake and cells behind it, cut into two records at each byte; the cells must be the same. */
+static void test_cut(void **state)
+{
+	static uint8_t stream[8192], copy[8192];
+	size_t len = 0;
+
+	len += put_fixed(stream + len, 0x80000001, CELL_RELAY, 1);
+	len += put_var(stream + len, 0, CELL_VPADDING, 3);
+	len += put_var(stream + len, 0, 200, 3000); /* unknown, longer than the stash */
+	len += put_fixed(stream + len, 0x80000002, CELL_RELAY_EARLY, 2);
+	len += put_fixed(stream + len, 0, 77, 0); /* unknown, fixed */
+	len += put_fixed(stream + len, 0x80000003, CELL_DESTROY, 3);
+	for (size_t cut = 0; cut <= len; cut++) {
+		struct cell cells[LINK_CELLS_MAX];
+		uint8_t seen = 0;
+		struct links l;
+		int n;
+
+		start(&l);
+		open_link(&l, 5);
+		memcpy(copy, stream, len);
+		for (int part = 0; part < 2; part++) {
+			n = link_in(&l, 1, copy + (part ? cut : 0), part ? len - cut : cut, cells);
+			assert_true(n >= 0);
+			for (int i = 0; i < n; i++) {
+				assert_int_equal(cells[i].payload[0], ++seen);
+				assert_int_equal(cells[i].payload[CELL_PAYLOAD - 1], seen);
+				assert_int_equal(cells[i].circ_id, 0x80000000 + seen);
+			}
+		}
+		assert_int_equal(seen, 3);
+		assert_int_equal(counts.v[COUNT_link_unknown_command], 2);
+		links_fini(&l);
+	}
+}
+
+/* NETINFO and CREATE_FAST in one record: what is behind NETINFO waits for control. */
+static void test_held(void **state)
+{
+	uint8_t data[2 * CELL_LEN + 10], *held;
+	struct cell cells[LINK_CELLS_MAX];
+	static uint8_t hello[] = {0, 0, CELL_VERSIONS, 0, 4, 0, 4, 0, 5};
+	struct ctl_conn_ready ready = {.link_proto = 4};
+	struct links l;
+	size_t len;
+
+	start(&l);
+	assert_int_equal(link_ready(&l, 1, &ready, 0), ERR_STATE);
+	assert_int_equal(link_in(&l, 1, hello, sizeof(hello), cells), 1);
+	put_fixed(data, 0, CELL_NETINFO, 0);
+	put_fixed(data + CELL_LEN, 0x80000001, CELL_CREATE_FAST, 9);
+	memset(data + 2 * CELL_LEN, 0, 10);
+	assert_int_equal(link_in(&l, 1, data, sizeof(data), cells), 1);
+	assert_int_equal(cells[0].command, CELL_NETINFO);
+	assert_int_equal(link_in(&l, 1, data, 1, cells), ERR_STATE);
+	assert_int_equal(link_ready(&l, 1, &ready, 2000000), 0);
+	len = link_take_held(&l, 1, &held);
+	assert_int_equal(len, CELL_LEN + 10);
+	assert_int_equal(link_in(&l, 1, held, len, cells), 1);
+	assert_int_equal(cells[0].command, CELL_CREATE_FAST);
+	free(held);
+	links_fini(&l);
+}
+
+static void test_refused(void **state)
+{
+	uint8_t data[LINK_CELLS_MAX * 8 + 16], *p = data, *early;
+	struct cell cells[LINK_CELLS_MAX];
+	static uint8_t hello[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5};
+	struct links l;
+	size_t at;
+
+	start(&l);
+	assert_int_equal(link_in(&l, 1, hello, sizeof(hello), cells), 1);
+	put_var(data, 0, CELL_CERTS, 0);
+	be16_put(data + 5, CELL_VAR_MAX + 1);
+	assert_int_equal(link_in(&l, 1, data, CELL_VAR_HEAD, cells), ERR_MALFORMED);
+	/* A flood of tiny handshake cells in one record. */
+	for (int i = 0; i <= LINK_CELLS_MAX; i++)
+		p += put_var(p, 0, CELL_VPADDING, 0);
+	assert_int_equal(link_in(&l, 1, data, (size_t)(p - data), cells), ERR_MALFORMED);
+	links_fini(&l);
+	start(&l);
+	assert_int_equal(link_keep(&l, 1, data, 100), 0);
+	assert_int_equal(link_take_early(&l, 1, 101, &early, &at), ERR_MALFORMED);
+	assert_int_equal(link_take_early(&l, 1, 60, &early, &at), 40);
+	assert_int_equal(at, 60);
+	free(early);
+	links_fini(&l);
+}
+
+static enum link_due run_until(struct links *l, uint64_t *now_us, uint64_t end_us)
+{
+	struct link_timer due[4];
+
+	for (; *now_us < end_us; *now_us += 1000) {
+		if (link_timers(l, *now_us, due, 4)) {
+			assert_int_equal(due[0].conn, 1);
+			return due[0].due;
+		}
+	}
+	return LINK_DUE_NOTHING;
+}
+
+static void test_padding(void **state)
+{
+	uint64_t now = 1000000, sent;
+	struct links l;
+
+	start(&l);
+	open_link(&l, 5);
+	link_of(&l, 1)->n_legs = 1;
+	/* Nothing before the link was used; then within [1.5 s, 9.5 s) of the last byte, each time. */
+	assert_int_equal(run_until(&l, &now, 20000000), LINK_DUE_NOTHING);
+	link_used(&l, 1);
+	link_sent(&l, 1, now);
+	for (int i = 0; i < 20; i++) {
+		sent = now;
+		assert_int_equal(run_until(&l, &now, now + 20000000), LINK_DUE_PADDING);
+		assert_true(now - sent >= 1500000);
+		assert_true(now - sent < (i ? 9600000u : 15000000u));
+	}
+	/* The client wants none. */
+	uint8_t payload[CELL_PAYLOAD] = {0, 1};
+	struct cell stop = {0, CELL_PADDING_NEGOTIATE, CELL_PAYLOAD, payload, payload};
+	link_negotiate(&l, 1, &stop, now);
+	assert_int_equal(run_until(&l, &now, now + 60000000), LINK_DUE_NOTHING);
+	payload[0] = 1; /* a version that we do not know */
+	link_negotiate(&l, 1, &stop, now);
+	assert_int_equal(counts.v[COUNT_link_negotiate_bad], 1);
+	/* Without circuits it ends: 3 to 4.5 min for a client. */
+	link_of(&l, 1)->n_legs = 0;
+	link_of(&l, 1)->last_leg_us = sent = now;
+	while (run_until(&l, &now, now + 400000000ull) == LINK_DUE_PADDING)
+		; /* keep-alive, after KeepalivePeriod */
+	assert_true(now - sent >= 180000000 && now - sent <= 276000000);
+	links_fini(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cut), cmocka_unit_test(test_held),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_padding),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,140 @@
+/* test_sched.c - the choice of circuit against a slow twin, DESTROY order, slots, memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "dataplane/sched/sched.h"
+
+#define LEGS 40
+
+static struct counts counts;
+static int64_t params[N_CTL_PARAMS] = {[CTL_PARAM_EWMA_HALFLIFE_MS] = 30000};
+
+static void start(struct sched *s)
+{
+	struct sched_config cf = {4, LEGS, 4096, &counts, params};
+
+	assert_int_equal(sched_init(s, &cf, 0), 0);
+	for (uint32_t i = 0; i < LEGS; i++)
+		sched_leg_start(s, i, 1 + i % 2);
+}
+
+static void add(struct sched *s, uint32_t leg, uint64_t now)
+{
+	uint32_t slot = slot_take(s);
+
+	assert_int_not_equal(slot, SLOT_NONE);
+	slot_at(s, slot)->payload[0] = (uint8_t)leg;
+	sched_add(s, leg, slot, now);
+}
+
+/* Whatever is picked has sent no more than any other that waits on the same conn. */
+static void check_least(const struct sched *s, uint32_t conn, uint32_t leg, double sent)
+{
+	for (uint32_t i = 0; i < LEGS; i++)
+		if (i != leg && s->leg[i].conn == conn && s->leg[i].n)
+			assert_true(s->leg[i].sent >= sent);
+}
+
+static void test_random(void **state)
+{
+	uint8_t seed[32] = {3};
+	struct sched_pick pick;
+	struct sched s;
+	struct rng rng;
+	uint64_t now = 0;
+	double sent[LEGS];
+
+	start(&s);
+	rng_seed(&rng, seed);
+	for (int step = 0; step < 200000; step++) {
+		uint32_t what = rng_below(&rng, 100), conn = 1 + rng_below(&rng, 2);
+
+		now += rng_below(&rng, 100000);
+		if (what < 50 && s.n_free) {
+			add(&s, rng_below(&rng, LEGS), now);
+		} else if (what < 98) {
+			for (uint32_t i = 0; i < LEGS; i++)
+				sent[i] = s.leg[i].sent;
+			if (!sched_pick(&s, conn, now, &pick)) {
+				assert_int_equal(sched_waiting(&s, conn), 0);
+				continue;
+			}
+			assert_int_equal(s.leg[pick.leg].conn, conn);
+			assert_int_equal(slot_at(&s, pick.slot)->payload[0], pick.leg);
+			if (s.epoch_us != now)
+				check_least(&s, conn, pick.leg, sent[pick.leg]);
+			slot_give(&s, pick.slot);
+		} else {
+			sched_leg_clear(&s, rng_below(&rng, LEGS));
+		}
+	}
+	for (uint32_t conn = 1; conn <= 2; conn++)
+		while (sched_pick(&s, conn, now, &pick))
+			slot_give(&s, pick.slot);
+	assert_int_equal(slots_in_use(&s), 0);
+	sched_fini(&s);
+}
+
+static void test_destroy(void **state)
+{
+	struct sched_pick pick;
+	struct sched s;
+
+	start(&s);
+	for (int i = 0; i < 3; i++)
+		add(&s, 1, 1);
+	add(&s, 3, 1);
+	sched_destroy(&s, 3, 5); /* its cell is dropped */
+	sched_destroy(&s, 3, 6); /* twice is once */
+	sched_destroy(&s, 5, 7);
+	assert_int_equal(slots_in_use(&s), 3);
+	/* 1:1 with data, and never two in a row while data waits (interop C12); leg 1 is on conn 2. */
+	static const int want[] = {5, 0, 7, 0, 0};
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		assert_true(sched_pick(&s, 2, 1, &pick));
+		assert_int_equal(pick.slot == SLOT_NONE ? pick.destroy : 0, want[i]);
+		if (pick.slot != SLOT_NONE)
+			slot_give(&s, pick.slot);
+	}
+	assert_false(sched_pick(&s, 2, 1, &pick));
+	assert_int_equal(s.active, SLOT_NONE);
+	sched_fini(&s);
+}
+
+static void test_bounds(void **state)
+{
+	uint64_t arrival;
+	struct sched s;
+	uint32_t slot;
+
+	start(&s);
+	assert_int_equal(sched_oldest(&s, &arrival), SLOT_NONE);
+	add(&s, 2, 20);
+	add(&s, 7, 10);
+	assert_int_equal(sched_oldest(&s, &arrival), 7);
+	assert_int_equal(arrival, 10);
+	for (int i = 0; i < SCHED_OWN_MAX; i++)
+		assert_int_equal(sched_own(&s, 2, slot_take(&s)), 0);
+	slot = slot_take(&s);
+	assert_int_equal(sched_own(&s, 2, slot), ERR_FULL);
+	while (slot_take(&s) != SLOT_NONE)
+		;
+	assert_int_equal(s.n_free, 0);
+	slot_give(&s, slot);
+	assert_int_equal(slot_take(&s), slot);
+	sched_conn_clear(&s, 2);
+	assert_int_equal(s.n_free, SCHED_OWN_MAX);
+	sched_fini(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+					   cmocka_unit_test(test_destroy),
+					   cmocka_unit_test(test_bounds)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
