@@ -1,0 +1,57 @@
+/* settings.c - what the dataplane is told of torrc and consensus: listeners and parameters. */
+#include "controlplane/main/control.h"
+
+static void set(struct control *c, enum ctl_param_id id, int64_t value)
+{
+	struct ctl_param p = {.param = id, .value = value};
+
+	if (door_send_all(c->door, CTL_PARAM_SET, WID_NONE, 0, &p, sizeof(p), NULL, 0) < 0)
+		log_warn("parameter %d did not reach every worker", id);
+}
+
+void settings_accept(struct control *c, bool accepting)
+{
+	set(c, CTL_PARAM_ACCEPTING, accepting);
+}
+
+/* What the torrc alone decides; the consensus comes behind it. */
+static void push_config(struct control *c)
+{
+	const struct config *f = &c->config;
+	const struct { enum ctl_param_id id; int64_t value; } rows[] = {
+		{CTL_PARAM_MAX_MEM, f->max_mem},
+		{CTL_PARAM_RATE, f->bandwidth_rate},
+		{CTL_PARAM_BURST, f->bandwidth_burst},
+		{CTL_PARAM_RELAY_RATE, f->relay_bandwidth_rate},
+		{CTL_PARAM_RELAY_BURST, f->relay_bandwidth_burst},
+		{CTL_PARAM_KEEPALIVE_S, f->keepalive_period_s},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		set(c, rows[i].id, rows[i].value);
+	if (f->kist_sched_run_interval_ms)
+		set(c, CTL_PARAM_KIST_INTERVAL_MS, f->kist_sched_run_interval_ms);
+	if (f->circuit_priority_halflife_s >= 0)
+		set(c, CTL_PARAM_EWMA_HALFLIFE_MS, (int64_t)(f->circuit_priority_halflife_s * 1000));
+}
+
+void settings_push(struct control *c)
+{
+	push_config(c);
+}
+
+void settings_listen(struct control *c)
+{
+	char text[ADDR_TEXT];
+
+	for (int i = 0; i < c->config.n_or_ports; i++) {
+		struct ctl_listen l = {.at = c->config.or_port[i].at};
+
+		if (!c->config.or_port[i].listen)
+			continue;
+		if (door_send_all(c->door, CTL_LISTEN_ADD, WID_NONE, 0, &l, sizeof(l), NULL, 0) < 0)
+			log_err("ORPort %s did not reach every worker", addr_text(&l.at, text));
+		else
+			log_notice("ORPort %s is open", addr_text(&l.at, text));
+	}
+}

@@ -1,0 +1,90 @@
+/* stop.c - signals: drain and end, end at once, read the torrc again. */
+#include "controlplane/main/control.h"
+
+#include <signal.h>
+
+#define END_WAIT_S 2 /* for SHUTDOWN to get through rings that are full */
+
+/* DESTROY, close_notify and FIN everywhere are the dataplane's work; it ends by itself then. */
+static void end_now(struct control *c)
+{
+	if (c->phase == CONTROL_ENDS)
+		return;
+	c->phase = CONTROL_ENDS;
+	c->end_at_s = clock_wall_s() + END_WAIT_S;
+	door_send_all(c->door, CTL_SHUTDOWN, WID_NONE, 1, NULL, 0, NULL, 0);
+	log_notice("closing every link");
+}
+
+static void drain(struct control *c)
+{
+	if (c->phase != CONTROL_RUNS || !c->config.shutdown_wait_length_s) {
+		end_now(c);
+		return;
+	}
+	c->phase = CONTROL_DRAINS;
+	c->end_at_s = clock_wall_s() + c->config.shutdown_wait_length_s;
+	settings_accept(c, false);
+	rooms_configure(c);
+	log_notice("no new connections and circuits; closing in %lld s",
+		   (long long)c->config.shutdown_wait_length_s);
+}
+
+void stop_tick(struct control *c)
+{
+	if (c->phase == CONTROL_RUNS)
+		return;
+	if (c->phase == CONTROL_DRAINS && clock_wall_s() >= c->end_at_s)
+		end_now(c);
+	if (c->phase == CONTROL_ENDS &&
+	    (!door_counts(c->door).queued_bytes || clock_wall_s() >= c->end_at_s))
+		event_base_loopbreak(c->base);
+}
+
+static void reload(struct control *c)
+{
+	struct config_messages m = {0};
+	struct config fresh;
+
+	if (config_load(c->torrc, c->args, c->n_args, &fresh, &m) < 0) {
+		log_err("the torrc is wrong: the old settings stay");
+	} else {
+		config_changed(&c->config, &fresh, &m);
+		struct config old = c->config;
+
+		c->config = fresh;
+		if (config_log_open(&c->config, "control") < 0)
+			log_warn("the log could not be opened again");
+		rooms_configure(c);
+		settings_push(c);
+		config_free(&old);
+		log_notice("read the torrc again");
+	}
+	for (int i = 0; i < m.n; i++)
+		log_line(m.v[i].is_error ? LOG_ERR : LOG_WARN, "%s", m.v[i].text);
+	config_messages_free(&m);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct control *c = arg;
+
+	if (sig == SIGINT)
+		drain(c);
+	else if (sig == SIGTERM)
+		end_now(c);
+	else if (sig == SIGHUP && c->phase == CONTROL_RUNS)
+		reload(c);
+}
+
+int signals_open(struct control *c)
+{
+	static const int which[CONTROL_SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+
+	for (int i = 0; i < CONTROL_SIGNALS; i++) {
+		c->signals[i] = evsignal_new(c->base, which[i], on_signal, c);
+		if (!c->signals[i] || event_add(c->signals[i], NULL) < 0)
+			return ERR_SYSTEM;
+	}
+	return 0;
+}
