@@ -141,12 +141,12 @@ static void digest_pass(struct onion *o, struct onion_item *const *cells, unsign
 			void (*settle)(struct onion *o, struct round *r))
 {
 	enum { NONE = 0xff };
-	uint8_t in_bucket[64] = {0}, head[ONION_BATCH], tail[ONION_BATCH], next[ONION_BATCH];
+	uint8_t in_bucket[256] = {0}, head[ONION_BATCH], tail[ONION_BATCH], next[ONION_BATCH];
 	unsigned n_rounds = 0;
 	struct round r;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned k = in_bucket[cells[i]->circ % 64]++;
+		unsigned k = in_bucket[cells[i]->circ % 256]++;
 
 		next[i] = NONE;
 		if (k == n_rounds)
