@@ -160,8 +160,10 @@ void dir_keys_changed(struct dir *d);
 void dir_set_reachable(struct dir *d, int family);
 /* True while the family is advertised, not proven and nothing waives the proof: test it. */
 bool dir_wants_selftest(const struct dir *d, int family);
-/* True when the measured capacity is small enough to be seeded by a self-test (T3). */
+/* True when the measured capacity is small enough to be seeded by a self-test (T3): once at first,
+ * then every 12 h. Tell when one was done. */
 bool dir_wants_bandwidth_test(const struct dir *d, int64_t now);
+void dir_bandwidth_test_done(struct dir *d, int64_t now);
 /* Overload (S10): the descriptor says so for 72 h. */
 void dir_note_overload(struct dir *d, int64_t now);
 void dir_set_hibernating(struct dir *d, bool hibernating);
@@ -187,11 +189,15 @@ int dir_serve(struct dir *d, const uint8_t *request, size_t len, const struct ad
 size_t dir_answer_read(struct dir_answer *a, uint8_t *to, size_t cap);
 /* Before dir_free. */
 void dir_answer_free(struct dir_answer *a);
+/* The same in one piece: > 0: that many bytes at *whole, for free(); 0: more is needed; negative:
+ * close. */
+long dir_serve_whole(struct dir *d, const uint8_t *request, size_t len, const struct addr *peer,
+		     int64_t now, uint8_t **whole);
 
 /* ---- decompression of what was fetched (D22), for origin ---- */
-/* Takes an HTTP/1.0 answer: status, and the body decompressed by its Content-Encoding into *body
- * (malloc; give it to free), at most max_len bytes. The status, or ERR_STATE while the head is not
- * whole, ERR_MALFORMED, ERR_FULL. */
+/* Takes a whole HTTP/1.0 answer: the body, decompressed by its Content-Encoding, goes to *body
+ * (malloc, NUL behind it; give it to free), at most max_len bytes; when there is none and the status
+ * is not 200, the reason phrase instead. The status, or ERR_MALFORMED, ERR_FULL. */
 int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body,
 		    size_t *body_len);
 
