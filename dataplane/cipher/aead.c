@@ -76,8 +76,8 @@ static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad 
 	job->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
 	job->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
 	job->cipher_direction = direction;
-	job->chain_order = direction == IMB_DIR_ENCRYPT ? IMB_ORDER_CIPHER_HASH
-							: IMB_ORDER_HASH_CIPHER;
+	job->chain_order =
+		direction == IMB_DIR_ENCRYPT ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
 	job->enc_keys = k->expanded;
 	job->dec_keys = k->expanded;
 	job->key_len_in_bytes = 32;
@@ -151,7 +151,7 @@ int aead_open(const struct cipher *c, const struct aead_key *k, const uint8_t no
 	rows[k->alg].open(c->mgr, k, n, data, len, tag);
 	if (LIKELY(same_bytes(tag, data + len, AEAD_TAG)))
 		return 0;
-	/* What a wrong key stream made of foreign bytes is no plaintext: nobody shall look at it. */
+	/* What a wrong key stream made of foreign bytes is no plaintext: nobody shall see it. */
 	wipe(data, len);
 	wipe(tag, sizeof(tag));
 	return ERR_CRYPTO;

@@ -23,7 +23,8 @@ struct cipher {
 	void (*sha1_blocks)(uint32_t h[5], const uint8_t *p, size_t n_blocks);
 	void (*sha1_blocks_x2)(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
 	void (*sha1_lanes)(struct sha1_lanes *l); /* NULL: there is none */
-	const char *arch, *ctr_name, *sha1_name; /* what was chosen, for a log line */
+	unsigned sha1_lanes_from;		  /* it pays from so many streams on */
+	const char *arch, *ctr_name, *sha1_name;  /* what was chosen, for a log line */
 };
 /* flags: which kernels to leave out (tests); 0 takes the best of this CPU. 0, or ERR_FULL when
  * memory is short, or ERR_CRYPTO when the library's self test fails. */
@@ -72,7 +73,7 @@ int aead_open(const struct cipher *c, const struct aead_key *k, const uint8_t no
 struct sha1 { /* copy it to keep a state, copy it back to restore it */
 	uint32_t h[5];
 	uint32_t _pad;
-	uint64_t len;	 /* bytes taken so far; buf holds the last len % 64 of them */
+	uint64_t len; /* bytes taken so far; buf holds the last len % 64 of them */
 	uint8_t buf[64];
 };
 void sha1_init(struct sha1 *s);

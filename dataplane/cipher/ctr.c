@@ -38,8 +38,8 @@ static void job_run(IMB_MGR *mgr, const struct aes_ctr *s, uint64_t block, uint8
 	IMB_SUBMIT_JOB_NOCHECK(mgr);
 }
 
-void ctr_portable(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
-		  const uint8_t *src, size_t len)
+void ctr_portable(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst, const uint8_t *src,
+		  size_t len)
 {
 	/* The library cannot start within a block: give it the whole block, in a place where the
 	 * bytes in front of ours may be overwritten. */

@@ -32,9 +32,9 @@ VAES static inline __m512i counters_from(uint64_t block)
 
 /* n (constant) registers from block number block on; of the n * 64 bytes at src those in
  * [from, to) are taken: from lies in the first register, to in or behind the last. */
-VAES static inline __attribute__((always_inline)) void
-run(const struct keys *keys, uint64_t block, uint8_t *dst, const uint8_t *src, size_t from,
-    size_t to, const unsigned n)
+VAES static inline __attribute__((always_inline)) void run(const struct keys *keys, uint64_t block,
+							   uint8_t *dst, const uint8_t *src,
+							   size_t from, size_t to, const unsigned n)
 {
 	const __m512i four = _mm512_set_epi64(0, 4, 0, 4, 0, 4, 0, 4);
 	__m512i b[WIDE], counter = counters_from(block);
@@ -68,8 +68,8 @@ VAES void ctr_vaes(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst
 	if (!len)
 		return;
 	for (unsigned i = 0; i < 11; i++)
-		keys.k[i] = _mm512_broadcast_i32x4(
-			_mm_load_si128((const __m128i *)s->round_keys[i]));
+		keys.k[i] =
+			_mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)s->round_keys[i]));
 	/* What lies in front of from is masked off: these are only bases for what is inside. */
 	dst = (uint8_t *)((uintptr_t)dst - from);
 	src = (const uint8_t *)((uintptr_t)src - from);

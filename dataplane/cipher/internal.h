@@ -8,8 +8,8 @@
 
 /* Kernels of struct cipher's table. The ones named after an instruction set must run only where
  * cipher_init has seen it. */
-void ctr_portable(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
-		  const uint8_t *src, size_t len);
+void ctr_portable(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst, const uint8_t *src,
+		  size_t len);
 void ctr_vaes(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst, const uint8_t *src,
 	      size_t len);
 void sha1_blocks_portable(uint32_t h[5], const uint8_t *p, size_t n_blocks);

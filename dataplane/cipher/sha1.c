@@ -3,57 +3,6 @@
 
 #define BLOCK 64
 
-static inline uint32_t rol(uint32_t v, unsigned n)
-{
-	return v << n | v >> (32 - n);
-}
-
-static uint32_t f_of(unsigned t, uint32_t b, uint32_t c, uint32_t d)
-{
-	if (t < 20)
-		return (b & c) | (~b & d);
-	if (t >= 40 && t < 60)
-		return (b & c) | (b & d) | (c & d);
-	return b ^ c ^ d;
-}
-
-static void one_block(uint32_t h[5], const uint8_t *p)
-{
-	static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
-	uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-
-	for (unsigned t = 0; t < 16; t++)
-		w[t] = be32_get(p + 4 * t);
-	for (unsigned t = 16; t < 80; t++)
-		w[t] = rol(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
-	for (unsigned t = 0; t < 80; t++) {
-		uint32_t next = rol(a, 5) + f_of(t, b, c, d) + e + k[t / 20] + w[t];
-
-		e = d;
-		d = c;
-		c = rol(b, 30);
-		b = a;
-		a = next;
-	}
-	h[0] += a;
-	h[1] += b;
-	h[2] += c;
-	h[3] += d;
-	h[4] += e;
-}
-
-void sha1_blocks_portable(uint32_t h[5], const uint8_t *p, size_t n_blocks)
-{
-	for (size_t i = 0; i < n_blocks; i++)
-		one_block(h, p + i * BLOCK);
-}
-
-void sha1_blocks_x2_portable(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks)
-{
-	sha1_blocks_portable(h[0], p[0], n_blocks);
-	sha1_blocks_portable(h[1], p[1], n_blocks);
-}
-
 void sha1_init(struct sha1 *s)
 {
 	*s = (struct sha1) {.h = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}};
@@ -156,9 +105,6 @@ static void cell_pair(const struct cipher *c, struct sha1 *const s[2],
 
 /* ---- many streams in lanes ---- */
 
-/* From here on the lanes beat pairs: a step costs the same whether one or sixteen take part. */
-#define LANES_FROM 10
-
 struct lane_room {
 	uint8_t first[BLOCK];	 /* the block begun by an earlier cell */
 	uint8_t last[2 * BLOCK]; /* what closes the digest */
@@ -221,7 +167,7 @@ void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *co
 {
 	unsigned i = 0;
 
-	while (c->sha1_lanes && n - i >= LANES_FROM) {
+	while (c->sha1_lanes && n - i >= c->sha1_lanes_from) {
 		unsigned k = MIN(n - i, SHA1_LANES);
 
 		cells_in_lanes(c, s + i, payload + i, digest + i, k);

@@ -5,12 +5,6 @@
 #include "dataplane/cipher/internal.h"
 
 #define SHANI __attribute__((target("sha,sse4.1,ssse3")))
-/* Spelled out: the round constant and the places in w must be constants, and no compiler is left to
- * decide whether to unroll. */
-#define GROUPS(X)                                                                                 \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9)                                         \
-	X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)
-
 /* The working state: a..d as one register with a on top, e on top of another. */
 struct lane {
 	__m128i abcd, e, saved_abcd, saved_e, w[4];
@@ -30,11 +24,9 @@ SHANI static inline __attribute__((always_inline)) void lane_store(const struct 
 	h[4] = _mm_extract_epi32(l->e, 3);
 }
 
-SHANI static inline __attribute__((always_inline)) void lane_begin(struct lane *l,
-								   const uint8_t *p)
+SHANI static inline __attribute__((always_inline)) void lane_begin(struct lane *l, const uint8_t *p)
 {
-	const __m128i swap =
-		_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	const __m128i swap = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
 	for (unsigned i = 0; i < 4; i++)
 		l->w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), swap);
@@ -73,6 +65,37 @@ SHANI static inline __attribute__((always_inline)) void lane_end(struct lane *l)
 	l->abcd = _mm_add_epi32(l->abcd, l->saved_abcd);
 }
 
+/* Five groups of rounds of l and, unless it is NULL, of m in between. Spelled out: the round
+ * constant and the places in w must be constants, and no compiler is left to decide whether to
+ * unroll. */
+SHANI static inline __attribute__((always_inline)) void pair_rounds(struct lane *l, struct lane *m,
+								    const unsigned g)
+{
+	lane_rounds(l, g);
+	if (m)
+		lane_rounds(m, g);
+	lane_rounds(l, g + 1);
+	if (m)
+		lane_rounds(m, g + 1);
+	lane_rounds(l, g + 2);
+	if (m)
+		lane_rounds(m, g + 2);
+	lane_rounds(l, g + 3);
+	if (m)
+		lane_rounds(m, g + 3);
+	lane_rounds(l, g + 4);
+	if (m)
+		lane_rounds(m, g + 4);
+}
+
+SHANI static inline __attribute__((always_inline)) void pair_block(struct lane *l, struct lane *m)
+{
+	pair_rounds(l, m, 0);
+	pair_rounds(l, m, 5);
+	pair_rounds(l, m, 10);
+	pair_rounds(l, m, 15);
+}
+
 SHANI void sha1_blocks_ni(uint32_t h[5], const uint8_t *p, size_t n_blocks)
 {
 	struct lane l;
@@ -80,9 +103,7 @@ SHANI void sha1_blocks_ni(uint32_t h[5], const uint8_t *p, size_t n_blocks)
 	lane_load(&l, h);
 	for (size_t i = 0; i < n_blocks; i++, p += 64) {
 		lane_begin(&l, p);
-#define X(g) lane_rounds(&l, g);
-		GROUPS(X)
-#undef X
+		pair_block(&l, NULL);
 		lane_end(&l);
 	}
 	lane_store(&l, h);
@@ -97,9 +118,7 @@ SHANI void sha1_blocks_x2_ni(uint32_t *h[2], const uint8_t *p[2], size_t n_block
 	for (size_t i = 0; i < n_blocks; i++) {
 		lane_begin(&l, p[0] + i * 64);
 		lane_begin(&m, p[1] + i * 64);
-#define X(g) lane_rounds(&l, g), lane_rounds(&m, g);
-		GROUPS(X)
-#undef X
+		pair_block(&l, &m);
 		lane_end(&l);
 		lane_end(&m);
 	}

@@ -4,7 +4,7 @@
 
 #include "dataplane/cipher/internal.h"
 
-#define WIDE __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define WIDE   __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define INLINE static inline __attribute__((always_inline))
 
 /* Four by four transposes within 128-bit quarters, then of the quarters. */
@@ -49,35 +49,35 @@ WIDE INLINE void load_words(__m512i w[16], const uint8_t *const block[16])
 /* Truth tables of the three round functions over (b, c, d). */
 enum { CHOOSE = 0xca, PARITY = 0x96, MAJORITY = 0xe8 };
 
-#define ROUND(t, table, k)                                                                        \
-	do {                                                                                      \
-		if ((t) >= 16)                                                                    \
-			w[(t) % 16] = _mm512_rol_epi32(                                           \
-				_mm512_xor_si512(_mm512_ternarylogic_epi32(                       \
-							 w[((t) + 13) % 16], w[((t) + 8) % 16],   \
-							 w[((t) + 2) % 16], PARITY),              \
-						 w[(t) % 16]),                                    \
-				1);                                                               \
-		__m512i next = _mm512_add_epi32(                                                  \
-			_mm512_add_epi32(e, _mm512_add_epi32(w[(t) % 16], k)),                    \
-			_mm512_add_epi32(_mm512_rol_epi32(a, 5),                                  \
-					 _mm512_ternarylogic_epi32(b, c, d, table)));             \
-		e = d;                                                                            \
-		d = c;                                                                            \
-		c = _mm512_rol_epi32(b, 30);                                                      \
-		b = a;                                                                            \
-		a = next;                                                                         \
+#define ROUND(t, table, k)                                                                         \
+	do {                                                                                       \
+		if ((t) >= 16)                                                                     \
+			w[(t) % 16] = _mm512_rol_epi32(                                            \
+				_mm512_xor_si512(_mm512_ternarylogic_epi32(                        \
+							 w[((t) + 13) % 16], w[((t) + 8) % 16],    \
+							 w[((t) + 2) % 16], PARITY),               \
+						 w[(t) % 16]),                                     \
+				1);                                                                \
+		__m512i next = _mm512_add_epi32(                                                   \
+			_mm512_add_epi32(e, _mm512_add_epi32(w[(t) % 16], k)),                     \
+			_mm512_add_epi32(_mm512_rol_epi32(a, 5),                                   \
+					 _mm512_ternarylogic_epi32(b, c, d, table)));              \
+		e = d;                                                                             \
+		d = c;                                                                             \
+		c = _mm512_rol_epi32(b, 30);                                                       \
+		b = a;                                                                             \
+		a = next;                                                                          \
 	} while (0)
-#define ROUNDS_5(t, table, k)                                                                     \
-	ROUND(t, table, k);                                                                       \
-	ROUND(t + 1, table, k);                                                                   \
-	ROUND(t + 2, table, k);                                                                   \
-	ROUND(t + 3, table, k);                                                                   \
+#define ROUNDS_5(t, table, k)                                                                      \
+	ROUND(t, table, k);                                                                        \
+	ROUND(t + 1, table, k);                                                                    \
+	ROUND(t + 2, table, k);                                                                    \
+	ROUND(t + 3, table, k);                                                                    \
 	ROUND(t + 4, table, k)
-#define ROUNDS_20(t, table, k)                                                                    \
-	ROUNDS_5(t, table, k);                                                                    \
-	ROUNDS_5(t + 5, table, k);                                                                \
-	ROUNDS_5(t + 10, table, k);                                                               \
+#define ROUNDS_20(t, table, k)                                                                     \
+	ROUNDS_5(t, table, k);                                                                     \
+	ROUNDS_5(t + 5, table, k);                                                                 \
+	ROUNDS_5(t + 10, table, k);                                                                \
 	ROUNDS_5(t + 15, table, k)
 
 /* One block in each lane of on; the state of the others stays. */

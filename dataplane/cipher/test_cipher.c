@@ -10,8 +10,8 @@
 
 #include "dataplane/cipher/cipher.h"
 
-static struct cipher best, portable, no_avx512;
-static struct cipher *const ciphers[] = {&best, &portable, &no_avx512};
+static struct cipher best, portable, no_avx512, lanes;
+static struct cipher *const ciphers[] = {&best, &portable, &no_avx512, &lanes};
 static struct rng rng;
 
 static int setup(void **state)
@@ -22,6 +22,8 @@ static int setup(void **state)
 	assert_int_equal(cipher_init(&best, 0), 0);
 	assert_int_equal(cipher_init(&portable, CIPHER_PORTABLE), 0);
 	assert_int_equal(cipher_init(&no_avx512, CIPHER_NO_AVX512), 0);
+	assert_int_equal(cipher_init(&lanes, 0), 0);
+	lanes.sha1_lanes_from = 1; /* where there are lanes, never anything else */
 	print_message("best: %s, ctr %s, sha1 %s; portable: %s, ctr %s, sha1 %s\n", best.arch,
 		      best.ctr_name, best.sha1_name, portable.arch, portable.ctr_name,
 		      portable.sha1_name);
@@ -114,7 +116,8 @@ static const EVP_CIPHER *evp_of(enum aead_alg alg)
 }
 
 static void evp_seal(enum aead_alg alg, const uint8_t *key, const uint8_t *nonce,
-		     const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len, uint8_t *out)
+		     const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len,
+		     uint8_t *out)
 {
 	EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
 	int n;
@@ -288,8 +291,8 @@ static void test_tor1_client(void **state)
 		tor1_client_seal(&best, client, hop, payload, tag);
 		for (unsigned i = 0; i <= hop; i++) {
 			aes_ctr_run(&portable, &relay[i].fwd, payload, payload, RELAY_PAYLOAD);
-			bool ours = tor1_recognize(&portable, &relay[i].fwd_digest, payload,
-						   relay_tag);
+			bool ours =
+				tor1_recognize(&portable, &relay[i].fwd_digest, payload, relay_tag);
 
 			assert_int_equal(ours, i == hop);
 		}
@@ -313,9 +316,9 @@ static void test_tor1_client(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ctr),	   cmocka_unit_test(test_ctr_far),
-		cmocka_unit_test(test_aead),	   cmocka_unit_test(test_sha1_edges),
-		cmocka_unit_test(test_sha1_cells), cmocka_unit_test(test_hmac),
+		cmocka_unit_test(test_ctr),	    cmocka_unit_test(test_ctr_far),
+		cmocka_unit_test(test_aead),	    cmocka_unit_test(test_sha1_edges),
+		cmocka_unit_test(test_sha1_cells),  cmocka_unit_test(test_hmac),
 		cmocka_unit_test(test_tor1_client),
 	};
 

@@ -7,8 +7,8 @@
 
 #define ONION_BATCH 64 /* most items that a row is given at once */
 
-/* A scheme. Its batch functions get 1..ONION_BATCH items, all of its own circuits, in order; failed,
- * recognized and tag_len come in as 0. */
+/* A scheme. Its batch functions get 1..ONION_BATCH items, all of its own circuits, in order;
+ * failed, recognized and tag_len come in as 0. */
 typedef void onion_batch(struct onion *o, struct onion_item *items, unsigned n);
 struct onion_row {
 	const char *name;

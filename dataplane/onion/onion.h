@@ -1,5 +1,5 @@
-/* onion.h - one layer of relay-cell crypto per circuit, in batches across circuits: the step between
- * link and relay, both ways. A column per circ index; schemes are rows of table.c. */
+/* onion.h - one layer of relay-cell crypto per circuit, in batches across circuits: the step
+ * between link and relay, both ways. A column per circ index; schemes are rows of table.c. */
 #ifndef RAMSON_ONION_H
 #define RAMSON_ONION_H
 
@@ -27,8 +27,8 @@ void onion_fini(struct onion *o);
 size_t onion_keys_len(unsigned scheme);
 /* Bytes of its SENDME tag: 20 for tor1. */
 size_t onion_tag_len(unsigned scheme);
-/* 0; ERR_UNKNOWN for a scheme without a row; ERR_MALFORMED when keys_len is not its own; ERR_NOT_NOW
- * when circ has a layer already. The caller wipes keys. */
+/* 0; ERR_UNKNOWN for a scheme without a row; ERR_MALFORMED when keys_len is not its own;
+ * ERR_NOT_NOW when circ has a layer already. The caller wipes keys. */
 int onion_start(struct onion *o, uint32_t circ, unsigned scheme, const uint8_t *keys,
 		size_t keys_len);
 /* Wipes the layer; also when there is none. */
@@ -38,8 +38,8 @@ static inline bool onion_started(const struct onion *o, uint32_t circ)
 	return circ < o->n && o->scheme[circ] != 0;
 }
 
-/* One cell. src is its payload where it lies (any alignment); dst takes the result and is src or does
- * not overlap it: the layer is the copy. Nothing beside dst[0..509) is written. */
+/* One cell. src is its payload where it lies (any alignment); dst takes the result and is src or
+ * does not overlap it: the layer is the copy. Nothing beside dst[0..509) is written. */
 struct onion_item {
 	const uint8_t *src;
 	uint8_t *dst;

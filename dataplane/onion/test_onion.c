@@ -136,8 +136,12 @@ static struct onion_item item_of(struct cell *c, uint32_t circ, const uint8_t *t
 
 	memcpy(src, text, ONION_PAYLOAD);
 	memset(c->slot, 0xa5, sizeof(c->slot));
-	return (struct onion_item) {.src = src, .dst = c->slot + 64, .circ = circ,
-				    .failed = 1, .recognized = 1, .tag_len = 9};
+	return (struct onion_item) {.src = src,
+				    .dst = c->slot + 64,
+				    .circ = circ,
+				    .failed = 1,
+				    .recognized = 1,
+				    .tag_len = 9};
 }
 
 static void check_borders(const struct cell *c)

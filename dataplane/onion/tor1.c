@@ -5,7 +5,8 @@
 #define RECOGNIZED_AT 1
 #define DIGEST_AT     5
 #define DIGEST_LEN    4
-#define AHEAD	      8 /* circuits prefetched before they are worked on; more is dropped by the CPU */
+/* Circuits fetched before they are worked on; more at a time are dropped by the CPU. */
+#define AHEAD 8
 
 struct tor1_layer_pair {
 	struct aes_ctr fwd, back;
@@ -74,7 +75,7 @@ static void ctr_pass(struct onion *o, struct onion_item *items, unsigned n, bool
 	}
 }
 
-/* ---- digests: rounds in which no circuit stands twice, so that one round goes side by side ---- */
+/* ---- digests: in rounds where no circuit stands twice, so that each goes side by side ---- */
 
 struct round {
 	struct onion_item *item[ONION_BATCH];

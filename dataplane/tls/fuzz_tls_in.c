@@ -1,5 +1,6 @@
 /* fuzz_tls_in.c - records of any bytes, raw or well sealed, into tls_in. Input: a byte that picks
- * the suite, then items of: kind (0 raw; else sealed with that inner type), 16-bit length, bytes. */
+ * the suite, then items of: kind (0 raw; else sealed with that inner type), 16-bit length,
+ * bytes. */
 #include <stdlib.h>
 
 #include "dataplane/tls/internal.h"

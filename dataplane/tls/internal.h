@@ -42,7 +42,7 @@ struct tls_conn {
 	uint8_t fatal;	 /* description of the alert we owe */
 	bool in_over;	 /* close_notify came, or something broke */
 	bool out_over;	 /* close_notify or a fatal alert was made */
-	/* A handshake message may be split over records; no body is kept but KeyUpdate's one byte. */
+	/* A handshake message may be split over records; of bodies only the last byte is kept. */
 	uint8_t hs_have;  /* bytes of its head so far; 0: none has begun */
 	uint8_t hs_value; /* the last byte of the body so far */
 	uint8_t hs_head[4];
@@ -54,12 +54,12 @@ struct tls_conn {
 	struct tls_half in, out;
 };
 
-#define IDLE_MAX	   32	   /* records without data in a row */
-#define UPDATE_CREDIT	   32	   /* KeyUpdates in hand; one comes back ... */
-#define UPDATE_CREDIT_FOR  64	   /* ... for so many data records */
-#define GCM_RECORDS_MAX	   (1u << 24) /* under one key (RFC 8446 5.5) */
-#define GCM_RECORDS_RENEW  (GCM_RECORDS_MAX - (1u << 16))
-#define TICKET_MAX	   (1u << 16)
+#define IDLE_MAX	  32	     /* records without data in a row */
+#define UPDATE_CREDIT	  32	     /* KeyUpdates in hand; one comes back ... */
+#define UPDATE_CREDIT_FOR 64	     /* ... for so many data records */
+#define GCM_RECORDS_MAX	  (1u << 24) /* under one key (RFC 8446 5.5) */
+#define GCM_RECORDS_RENEW (GCM_RECORDS_MAX - (1u << 16))
+#define TICKET_MAX	  (1u << 16)
 
 enum {
 	ALERT_WARNING = 1,

@@ -81,12 +81,14 @@ static struct tls_got forge_in(uint8_t type, const void *text, size_t len, size_
 
 /* ---- RFC 8448, section 3 ---- */
 
-static const uint8_t client_secret[32] = {
-	0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d, 0xc0, 0x5a, 0xf8, 0x88, 0x9b, 0xce, 0x65, 0x52,
-	0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf, 0x00, 0x87, 0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5};
-static const uint8_t server_secret[32] = {
-	0xa1, 0x1a, 0xf9, 0xf0, 0x55, 0x31, 0xf8, 0x56, 0xad, 0x47, 0x11, 0x6b, 0x45, 0xa9, 0x50, 0x32,
-	0x82, 0x04, 0xb4, 0xf4, 0x4b, 0xfb, 0x6b, 0x3a, 0x4b, 0x4f, 0x1f, 0x3f, 0xcb, 0x63, 0x16, 0x43};
+static const uint8_t client_secret[32] = {0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d,
+					  0xc0, 0x5a, 0xf8, 0x88, 0x9b, 0xce, 0x65, 0x52,
+					  0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf, 0x00, 0x87,
+					  0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5};
+static const uint8_t server_secret[32] = {0xa1, 0x1a, 0xf9, 0xf0, 0x55, 0x31, 0xf8, 0x56,
+					  0xad, 0x47, 0x11, 0x6b, 0x45, 0xa9, 0x50, 0x32,
+					  0x82, 0x04, 0xb4, 0xf4, 0x4b, 0xfb, 0x6b, 0x3a,
+					  0x4b, 0x4f, 0x1f, 0x3f, 0xcb, 0x63, 0x16, 0x43};
 static const uint8_t client_data[72] = {
 	0x17, 0x03, 0x03, 0x00, 0x43, 0xa2, 0x3f, 0x70, 0x54, 0xb6, 0x2c, 0x94, 0xd0, 0xaf, 0xfa,
 	0xfe, 0x82, 0x28, 0xba, 0x55, 0xcb, 0xef, 0xac, 0xea, 0x42, 0xf9, 0x14, 0xaa, 0x66, 0xbc,
@@ -263,8 +265,8 @@ static void test_inside(void **state)
 			fail_msg("row %zu: %d, %s", i, got.what, tls_why_name(got.why));
 		if (got.what == TLS_DATA) {
 			assert_int_equal(got.len, inside[i].len);
-			assert_memory_equal(got.data,
-					    inside[i].text ? inside[i].text : (char *)big, got.len);
+			assert_memory_equal(got.data, inside[i].text ? inside[i].text : (char *)big,
+					    got.len);
 		}
 		assert_int_equal(tls_pending(&tls, US), inside[i].alert != 0);
 		assert_int_equal(alert_made(), inside[i].alert);
@@ -373,7 +375,8 @@ static void test_split(void **state)
 		pair(VERSION_13, 0x1303);
 		assert_int_equal(forge_in(22, ticket, cut, 0).what, TLS_NONE);
 		assert_int_equal(counts.v[COUNT_tls_tickets], 0);
-		assert_int_equal(forge_in(22, ticket + cut, sizeof(ticket) - cut, 0).what, TLS_NONE);
+		assert_int_equal(forge_in(22, ticket + cut, sizeof(ticket) - cut, 0).what,
+				 TLS_NONE);
 		assert_int_equal(counts.v[COUNT_tls_tickets], 1);
 		assert_int_equal(forge_in(23, "a", 1, 0).what, TLS_DATA);
 		/* Data between the parts is refused. */
@@ -383,7 +386,8 @@ static void test_split(void **state)
 	for (size_t cut = 1; cut < sizeof(update); cut++) {
 		pair(VERSION_13, 0x1302);
 		assert_int_equal(forge_in(22, update, cut, 0).what, TLS_NONE);
-		assert_int_equal(forge_in(22, update + cut, sizeof(update) - cut, 0).what, TLS_NONE);
+		assert_int_equal(forge_in(22, update + cut, sizeof(update) - cut, 0).what,
+				 TLS_NONE);
 		tls_half_update(&tls, tls.conns[PEER].suite, &tls.conns[PEER].out);
 		assert_int_equal(forge_in(23, "new key", 7, 0).what, TLS_DATA);
 		assert_true(tls_pending(&tls, US)); /* it asked for one of ours */
@@ -517,12 +521,12 @@ static void test_close_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc8448),	     cmocka_unit_test(test_start),
-		cmocka_unit_test(test_inside),	     cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_flip),	     cmocka_unit_test(test_replay),
-		cmocka_unit_test(test_split),	     cmocka_unit_test(test_update_limit),
-		cmocka_unit_test(test_idle_limit),   cmocka_unit_test(test_asked_update),
-		cmocka_unit_test(test_renewal),	     cmocka_unit_test(test_close_order),
+		cmocka_unit_test(test_rfc8448),	   cmocka_unit_test(test_start),
+		cmocka_unit_test(test_inside),	   cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_flip),	   cmocka_unit_test(test_replay),
+		cmocka_unit_test(test_split),	   cmocka_unit_test(test_update_limit),
+		cmocka_unit_test(test_idle_limit), cmocka_unit_test(test_asked_update),
+		cmocka_unit_test(test_renewal),	   cmocka_unit_test(test_close_order),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -289,8 +289,9 @@ static void talk(const struct row *row, struct side *peer)
 		else if (what < 7 || row->version == 0x0303)
 			peer_says(peer);
 		else
-			SSL_key_update(peer->ssl, rng_below(&rng, 2) ? SSL_KEY_UPDATE_REQUESTED
-								     : SSL_KEY_UPDATE_NOT_REQUESTED);
+			SSL_key_update(peer->ssl, rng_below(&rng, 2)
+							  ? SSL_KEY_UPDATE_REQUESTED
+							  : SSL_KEY_UPDATE_NOT_REQUESTED);
 	}
 	peer_says(peer);
 	we_say(peer);

@@ -1,6 +1,7 @@
 /* tls.h - the TLS record layer after control has handed a connection over: a column per conn index.
  * _in opens records that tcp has collected, _out seals what link has packed. Handshakes are
- * control's; from them come only keys and sequence numbers (RFC 8446, RFC 5246, RFC 5288, RFC 7905). */
+ * control's; from them come only keys and sequence numbers (RFC 8446, RFC 5246, RFC 5288, RFC
+ * 7905). */
 #ifndef RAMSON_TLS_H
 #define RAMSON_TLS_H
 
@@ -39,9 +40,9 @@ void tls_prefetch(const struct tls *t, uint32_t conn, bool in);
 /* Why a connection must end: each is also a counter. */
 enum tls_why {
 	TLS_FINE,
-	TLS_OVER,	      /* not started, or ended before */
-	TLS_BAD_LENGTH,	      /* the header does not fit what came */
-	TLS_BAD_VERSION,      /* of the record header */
+	TLS_OVER,	 /* not started, or ended before */
+	TLS_BAD_LENGTH,	 /* the header does not fit what came */
+	TLS_BAD_VERSION, /* of the record header */
 	TLS_BAD_TAG,
 	TLS_BAD_PLAINTEXT,    /* over 2^14 bytes, or nothing but padding */
 	TLS_BAD_TYPE,	      /* neither data, alert nor handshake; or unprotected */

@@ -5,9 +5,9 @@
 
 #include "dataplane/base/base.h"
 
-#define RECORD_HEAD 5
+#define RECORD_HEAD	5
 #define RECORD_BODY_MAX (16384 + 2048) /* of any version, protected or not */
-#define RECORD_MAX (RECORD_HEAD + RECORD_BODY_MAX)
+#define RECORD_MAX	(RECORD_HEAD + RECORD_BODY_MAX)
 
 enum record_type {
 	RECORD_CHANGE_CIPHER_SPEC = 20,
