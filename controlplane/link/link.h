@@ -21,7 +21,7 @@ struct links_config {
 	uint32_t max_handshakes; /* links in handshake or dialled at once; 0: 4096 */
 	uint64_t handshake_us;	 /* KeepalivePeriod; 0: 300 s */
 	bool tls_order_tor;	 /* DataplaneTLSOrder tor: AES-256 first, as C tor serves */
-	bool allow_private;	 /* ExtendAllowPrivateAddresses: dial them, count them for T1 */
+	bool allow_private;	 /* ExtendAllowPrivateAddresses: private peers count for T1 */
 	struct addr dial_from[2]; /* OutboundBindAddressOR, v4 and v6; family 0: the dataplane's own */
 	uint8_t hash_key[16];	 /* for tables that strangers fill */
 	void *arg;		 /* of the functions below; each may be NULL */
@@ -57,6 +57,8 @@ void links_read(struct links *l, wid conn, uint64_t offset, const uint8_t *recor
 void links_cell(struct links *l, wid conn, const uint8_t *cell, size_t len);
 /* CONN_CLOSED: conn or, when the dial never got one, cookie. Drops all that is known of it. */
 void links_closed(struct links *l, wid conn, uint64_t cookie, unsigned why);
+/* The dataplane is gone and every conn with it: drops all links, fails who waits. */
+void links_lost(struct links *l);
 /* After a restart of control: a link that was open before, by the tag of its CONN_READY. 0, or
  * ERR_MALFORMED for a tag that is not ours (the caller closes the conn), or ERR_FULL. */
 int links_replayed(struct links *l, wid conn, const struct addr *local, const struct addr *remote,
@@ -106,7 +108,7 @@ void link_mark_bad(struct links *l, wid conn);
 struct links_stats {
 	uint64_t accepted, dialled, opened_in, opened_out, closed;
 	uint64_t tls_failed, handshake_failed, timed_out, refused_full, dial_failed, dial_cached;
-	uint64_t identity_mismatch, stray_messages, reused;
+	uint64_t identity_mismatch, stray_messages, reused, door_full;
 	uint64_t link_proto[6];	       /* opened, by version */
 	uint64_t tls_version[2];       /* 1.2, 1.3 */
 	uint32_t n_links, n_handshakes, n_dials;
