@@ -156,7 +156,7 @@ class Link:
 
     def __init__(self, sock, local):
         self.sock, self.local = sock, local
-        self.buffer, self.wide, self.version = b"", False, 0
+        self.buffer, self.wide, self.version, self.offered = b"", False, 0, {3, 4, 5}
         self.circuits, self.others, self.next_id = {}, [], 0x80000001
         self.certs, self.greeting = {}, []
 
@@ -222,6 +222,7 @@ class Link:
     # -- handshake --
 
     def send_versions(self, versions=(3, 4, 5)):
+        self.offered = set(versions)
         self.send_raw(pack(0, VERSIONS, b"".join(struct.pack("!H", v) for v in versions), wide=False))
 
     def read_greeting(self):
@@ -231,7 +232,7 @@ class Link:
             self.greeting.append(cell)
             if cell.cmd == VERSIONS:
                 theirs = {v for v, in struct.iter_unpack("!H", cell.body)}
-                self.version = max(theirs & {3, 4, 5}, default=0)
+                self.version = max(theirs & self.offered, default=0)
                 self.wide = self.version >= 4
             elif cell.cmd == CERTS:
                 self.certs = parse_certs(cell.body)

@@ -1,0 +1,45 @@
+"""Frame of a suite: finds the running network and prints one line a case, `ok NAME` or `FAIL NAME why`."""
+import os
+import sys
+import traceback
+
+sys.dont_write_bytecode = True
+from nodes import Net, say  # noqa: E402
+
+
+def network():
+    """The network that deploy/test brought up (or RAMSON_NET_PREFIX, RAMSON_NET_DIR name another)."""
+    import life
+    net = Net(os.environ.get("RAMSON_NET_PREFIX", "rn-"), os.environ.get("RAMSON_NET_DIR"))
+    try:
+        life.require(net)
+    except RuntimeError as e:
+        say(f"FAIL network: {e}")
+        sys.exit(1)
+    return net
+
+
+class Suite:
+    def __init__(self):
+        self.n_failed = 0
+
+    def ok(self, name, note=""):
+        say(f"ok {name} {note}".rstrip())
+
+    def fail(self, name, why):
+        self.n_failed += 1
+        say(f"FAIL {name} {' '.join(str(why).split())}")
+
+    def case(self, name, function, *args):
+        """Runs one case; what it returns is shown as a note, what it raises is the reason of its failure."""
+        try:
+            self.ok(name, function(*args) or "")
+        except KeyboardInterrupt:
+            raise
+        except Exception as e:
+            if os.environ.get("RAMSON_TRACE"):
+                traceback.print_exc()
+            self.fail(name, f"{type(e).__name__}: {e}")
+
+    def end(self):
+        sys.exit(1 if self.n_failed else 0)
