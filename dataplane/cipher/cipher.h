@@ -91,9 +91,9 @@ enum hash_alg { HASH_SHA256, HASH_SHA384 };
 #define HASH_MAX 48
 /* 32 or 48. */
 size_t hash_len(enum hash_alg alg);
-/* out takes hash_len() bytes. len at most 512. */
-void hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
-	  const void *msg, size_t len, uint8_t *out);
+/* out takes hash_len() bytes. 0, or ERR_FULL (out is not written) when len is over 512. */
+int hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
+	 const void *msg, size_t len, uint8_t *out);
 /* HKDF-Expand-Label with an empty context: secret has hash_len() bytes, label comes without
  * "tls13 " and has at most 12 characters, len is at most hash_len(). */
 void hkdf_expand_label(const struct cipher *c, enum hash_alg alg, const uint8_t *secret,

@@ -41,8 +41,9 @@ static void keyed(IMB_MGR *mgr, const struct hash_row *row, const uint8_t *key, 
 	wipe(buf, sizeof(buf));
 }
 
-void hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
-	  const void *msg, size_t len, uint8_t *out)
+/* len is at most MSG_MAX. */
+static void mac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
+		const void *msg, size_t len, uint8_t *out)
 {
 	const struct hash_row *row = &rows[alg];
 	uint8_t block[BLOCK_MAX] = {0}, inner[HASH_MAX];
@@ -51,10 +52,19 @@ void hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t 
 		row->of(c->mgr, key, key_len, block);
 	else
 		memcpy(block, key, key_len);
-	keyed(c->mgr, row, block, 0x36, msg, MIN(len, MSG_MAX), inner);
+	keyed(c->mgr, row, block, 0x36, msg, len, inner);
 	keyed(c->mgr, row, block, 0x5c, inner, row->len, out);
 	wipe(block, sizeof(block));
 	wipe(inner, sizeof(inner));
+}
+
+int hmac(const struct cipher *c, enum hash_alg alg, const uint8_t *key, size_t key_len,
+	 const void *msg, size_t len, uint8_t *out)
+{
+	if (len > MSG_MAX)
+		return ERR_FULL;
+	mac(c, alg, key, key_len, msg, len, out);
+	return 0;
 }
 
 void hkdf_expand_label(const struct cipher *c, enum hash_alg alg, const uint8_t *secret,
@@ -69,7 +79,7 @@ void hkdf_expand_label(const struct cipher *c, enum hash_alg alg, const uint8_t 
 	wr_bytes(&w, label, strlen(label));
 	wr_u8(&w, 0); /* context */
 	wr_u8(&w, 1); /* T(1), all that a length up to the hash needs */
-	hmac(c, alg, secret, rows[alg].len, info, wr_len(&w), t);
-	memcpy(out, t, MIN(len, rows[alg].len));
+	mac(c, alg, secret, rows[alg].len, info, wr_len(&w), t);
+	memcpy(out, t, len);
 	wipe(t, sizeof(t));
 }

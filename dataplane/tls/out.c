@@ -64,23 +64,31 @@ static size_t seal(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *rec
 	return n;
 }
 
-static bool must_wait(const struct tls_conn *c)
+/* A key that has sealed enough must be changed, where it can be. */
+static bool key_at(const struct tls_conn *c, uint64_t n_records)
 {
-	return c->out_over || c->pending & (PEND_FATAL | PEND_UPDATE);
+	return UNLIKELY(c->out.seq >= n_records) && is_gcm(c) && c->suite->version == VERSION_13;
+}
+
+static bool ready(const struct tls_conn *c)
+{
+	return c->suite && !c->out_over && !(c->pending & (PEND_FATAL | PEND_UPDATE)) &&
+	       !key_at(c, GCM_RECORDS_MAX);
+}
+
+bool tls_ready(const struct tls *t, uint32_t conn)
+{
+	return conn < t->n && ready(&t->conns[conn]);
 }
 
 size_t tls_seal(struct tls *t, uint32_t conn, uint8_t *record, size_t payload_len)
 {
 	struct tls_conn *c = &t->conns[conn];
 
-	if (UNLIKELY(!c->suite || must_wait(c) || !payload_len || payload_len > TLS_PAYLOAD_MAX))
-		return 0;
-	if (UNLIKELY(c->out.seq >= GCM_RECORDS_RENEW) && is_gcm(c) &&
-	    c->suite->version == VERSION_13) {
+	if (c->suite && !c->out_over && key_at(c, GCM_RECORDS_RENEW))
 		c->pending |= PEND_RENEW;
-		if (c->out.seq >= GCM_RECORDS_MAX)
-			return 0;
-	}
+	if (UNLIKELY(!ready(c) || !payload_len || payload_len > TLS_PAYLOAD_MAX))
+		return 0;
 	return seal(t, c, RECORD_DATA, record, payload_len);
 }
 

@@ -275,6 +275,7 @@ static void test_inside(void **state)
 
 			assert_int_equal(forge_in(23, "a", 1, 0).why, TLS_OVER);
 			assert_int_equal(tls_seal(&tls, US, room, 1), 0);
+			assert_false(tls_ready(&tls, US));
 		}
 	}
 }
@@ -446,12 +447,14 @@ static void test_asked_update(void **state)
 	pair(VERSION_13, 0x1301);
 	peer_update(1);
 	peer_update(1); /* asking twice gives one */
+	assert_false(tls_ready(&tls, US));
 	assert_int_equal(seal_text(US, "too early", record), 0);
 	len = tls_make(&tls, US, small);
 	assert_true(len > 0 && len <= TLS_SMALL_MAX);
 	assert_int_equal(tls_make(&tls, US, record), 0);
 	assert_int_equal(tls_in(&tls, PEER, small, len).what, TLS_NONE);
 	assert_false(tls_pending(&tls, PEER));
+	assert_true(tls_ready(&tls, US));
 	len = seal_text(US, "now", record);
 	assert_int_equal(tls_in(&tls, PEER, record, len).what, TLS_DATA);
 }
@@ -470,6 +473,7 @@ static void test_renewal(void **state)
 	assert_int_equal(tls_in(&tls, PEER, record, len).what, TLS_DATA);
 	assert_true(tls_pending(&tls, US));
 	tls.conns[US].out.seq = tls.conns[PEER].in.seq = GCM_RECORDS_MAX;
+	assert_false(tls_ready(&tls, US));
 	assert_int_equal(seal_text(US, "overdue", record), 0);
 	len = tls_make(&tls, US, small);
 	assert_int_equal(tls_in(&tls, PEER, small, len).what, TLS_NONE);

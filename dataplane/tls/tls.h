@@ -88,6 +88,9 @@ unsigned tls_tail_len(const struct tls *t, uint32_t conn);
  * (send what tls_pending announces first), or sequence numbers are used up. */
 size_t tls_seal(struct tls *t, uint32_t conn, uint8_t *record, size_t payload_len);
 
+/* Whether tls_seal would take data now: ask before cells are packed that cannot go back. */
+bool tls_ready(const struct tls *t, uint32_t conn);
+
 /* Small records of the layer itself that wait to be sent: KeyUpdate, alerts, close_notify. */
 #define TLS_SMALL_MAX 64
 bool tls_pending(const struct tls *t, uint32_t conn);
