@@ -3,14 +3,26 @@
 #ifndef RAMSON_CONTROL_H
 #define RAMSON_CONTROL_H
 
+#include "controlplane/circ/circ.h"
 #include "controlplane/config/config.h"
+#include "controlplane/dir/dir.h"
 #include "controlplane/door/door.h"
+#include "controlplane/exit/exit.h"
+#include "controlplane/handshake/handshake.h"
+#include "controlplane/hs/hs.h"
+#include "controlplane/keys/keys.h"
+#include "controlplane/link/link.h"
 #include "controlplane/ops/ops.h"
+#include "controlplane/origin/origin.h"
 
 #include <event2/event.h>
 
 enum control_phase { CONTROL_RUNS, CONTROL_DRAINS, CONTROL_ENDS };
 #define CONTROL_SIGNALS 4
+#define CONTROL_ORIGINS 4096 /* circuits of our own that may be open at once */
+
+/* A link that origin/ waits for; see reach.c. */
+struct reach_wait;
 
 struct control {
 	struct event_base *base;
@@ -19,12 +31,30 @@ struct control {
 	char *const *args; /* overrides, for reading the torrc again */
 	int n_args;
 	struct config config;
-	struct door *door;
-	struct ops *ops;
 	enum control_phase phase;
 	int64_t end_at_s;
-	uint64_t tick_n;
+	uint64_t tick_n; /* tenths of a second */
 	int code;
+
+	struct door *door;
+	struct keys *keys;
+	struct handshake_pair junk_onion; /* stands in for onion keys that are not ours */
+	struct handshake_pool *pool;
+	struct links *links;
+	struct policy *policy;
+	struct dns *dns;
+	struct hs *hs;
+	struct dir *dir;
+	struct origin *origin;
+	struct map origins; /* ids of circuits that are origin's: CIRC_CLOSED does not say */
+	struct reach_wait *waits;
+	struct circ_neighbours neighbours;
+	struct circs *circs;
+	struct ops *ops;
+
+	int64_t keys_at_s, selftest_at_s[2], bandwidth_at_s; /* when each is due again */
+	int64_t said_skew_s;
+	struct ops_sums counted; /* what dir/ has been told of traffic */
 };
 
 /* ---- clocks: the only place of control's own that reads them ---- */
@@ -34,15 +64,47 @@ uint64_t clock_us(void);
 /* ---- rooms.c: 0, or a negative code and the reason in the log ---- */
 int rooms_open(struct control *c);
 void rooms_close(struct control *c);
-/* New settings to everybody: at start and after a SIGHUP. */
+/* New settings to everybody: after a SIGHUP, a new consensus, when draining begins. */
 void rooms_configure(struct control *c);
+/* Every tenth of a second. */
 void rooms_tick(struct control *c);
+/* The struct keys_config of a torrc. */
+struct keys_config rooms_keys_config(const struct config *f);
+
+/* ---- onion.c: keys that rotate, and who must know ---- */
+/* The pool's keys, from the present onion keys. 0 or negative. */
+int onion_hand_out(struct control *c);
+void onion_tick(struct control *c, int64_t now_s);
+
+/* ---- exits.c: policy and resolver ---- */
+/* Makes the policy of the torrc. 0 or ERR_CONFIG with a sentence in why (POLICY_ERROR bytes). */
+int exits_policy(const struct config *f, struct policy **p, char *why);
+int exits_open(struct control *c);
+/* A new policy to circuits and descriptor; the old one stays when the torrc's is wrong. */
+void exits_configure(struct control *c);
+/* Fills in what circ/ is to know; deny: room for CONTROL_DENY addresses. */
+#define CONTROL_DENY 96
+void exits_settings(struct control *c, struct circ_settings *s, struct addr deny[CONTROL_DENY]);
+struct dns_setup exits_dns_setup(const struct config *f);
+
+/* ---- reach.c: links, as dir/, origin/ and circ/ ask for them ---- */
+int reach_open(struct control *c);
+void reach_close(struct control *c);
+struct origin_ops reach_origin_ops(struct control *c);
+/* circ_answered_fn: somebody reached us (T1). */
+void reach_answered(void *arg, wid conn);
+/* Self-tests of reachability and bandwidth, once a second. */
+void reach_tick(struct control *c, int64_t now_s);
+
+/* ---- status.c: the sections of the rooms in the status document ---- */
+struct json_t;
+void status_fill(void *arg, struct json_t *root);
 
 /* ---- table.c: which handler has which message ---- */
 extern const struct door_row control_table[];
 
 /* ---- settings.c: what the dataplane is told ---- */
-/* Every ORPort and every parameter, after attaching and after a change. */
+/* Every parameter, of torrc and consensus. */
 void settings_push(struct control *c);
 void settings_accept(struct control *c, bool accepting);
 /* Opens the listeners; once, after attaching. */
@@ -51,8 +113,10 @@ void settings_listen(struct control *c);
 /* ---- stop.c ---- */
 int signals_open(struct control *c);
 void stop_tick(struct control *c);
+/* Closes every link and ends; code is the exit code. */
+void stop_now(struct control *c, int code);
 
-/* ---- check.c ---- */
+/* ---- check.c: each the exit code ---- */
 int control_check(struct control *c);
 int control_keygen(struct control *c);
 

@@ -48,8 +48,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	c->tick_n++;
 	rooms_tick(c);
-	if (c->tick_n % 10 == 0)
-		ops_tick(c->ops, clock_wall_s());
 	stop_tick(c);
 }
 

@@ -14,7 +14,7 @@ void settings_accept(struct control *c, bool accepting)
 	set(c, CTL_PARAM_ACCEPTING, accepting);
 }
 
-/* What the torrc alone decides; the consensus comes behind it. */
+/* What the torrc decides. */
 static void push_config(struct control *c)
 {
 	const struct config *f = &c->config;
@@ -35,8 +35,15 @@ static void push_config(struct control *c)
 		set(c, CTL_PARAM_EWMA_HALFLIFE_MS, (int64_t)(f->circuit_priority_halflife_s * 1000));
 }
 
+static void set_from_consensus(void *ctx, int id, int64_t value)
+{
+	set(ctx, (enum ctl_param_id)id, value);
+}
+
+/* The consensus first: what the operator says of the same thing counts more. */
 void settings_push(struct control *c)
 {
+	dir_params_push(c->dir, set_from_consensus, c);
 	push_config(c);
 }
 

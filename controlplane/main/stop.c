@@ -6,11 +6,12 @@
 #define END_WAIT_S 2 /* for SHUTDOWN to get through rings that are full */
 
 /* DESTROY, close_notify and FIN everywhere are the dataplane's work; it ends by itself then. */
-static void end_now(struct control *c)
+void stop_now(struct control *c, int code)
 {
 	if (c->phase == CONTROL_ENDS)
 		return;
 	c->phase = CONTROL_ENDS;
+	c->code = code;
 	c->end_at_s = clock_wall_s() + END_WAIT_S;
 	door_send_all(c->door, CTL_SHUTDOWN, WID_NONE, 1, NULL, 0, NULL, 0);
 	log_notice("closing every link");
@@ -19,7 +20,7 @@ static void end_now(struct control *c)
 static void drain(struct control *c)
 {
 	if (c->phase != CONTROL_RUNS || !c->config.shutdown_wait_length_s) {
-		end_now(c);
+		stop_now(c, 0);
 		return;
 	}
 	c->phase = CONTROL_DRAINS;
@@ -35,10 +36,30 @@ void stop_tick(struct control *c)
 	if (c->phase == CONTROL_RUNS)
 		return;
 	if (c->phase == CONTROL_DRAINS && clock_wall_s() >= c->end_at_s)
-		end_now(c);
+		stop_now(c, 0);
 	if (c->phase == CONTROL_ENDS &&
 	    (!door_counts(c->door).queued_bytes || clock_wall_s() >= c->end_at_s))
 		event_base_loopbreak(c->base);
+}
+
+/* As tor does on SIGHUP: keys and resolver are read again too (interop K12). */
+static void reload_rooms(struct control *c)
+{
+	int changed = keys_reload(c->keys, clock_wall_s());
+
+	if (changed < 0)
+		log_warn("the keys could not be read again: the old ones stay");
+	else if (links_renew(c->links) < 0)
+		log_warn("the new link certificates could not be taken into use");
+	if (changed > 0)
+		dir_keys_changed(c->dir);
+	if (dns_reload(c->dns) < 0)
+		log_warn("the resolver's settings could not be read again");
+	dir_reconfigure(c->dir, &c->config, clock_wall_s());
+	origin_reconfigure(c->origin, &c->config);
+	ops_reconfigure(c->ops, &c->config);
+	rooms_configure(c);
+	settings_push(c);
 }
 
 static void reload(struct control *c)
@@ -55,8 +76,7 @@ static void reload(struct control *c)
 		c->config = fresh;
 		if (config_log_open(&c->config, "control") < 0)
 			log_warn("the log could not be opened again");
-		rooms_configure(c);
-		settings_push(c);
+		reload_rooms(c);
 		config_free(&old);
 		log_notice("read the torrc again");
 	}
@@ -72,7 +92,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	if (sig == SIGINT)
 		drain(c);
 	else if (sig == SIGTERM)
-		end_now(c);
+		stop_now(c, 0);
 	else if (sig == SIGHUP && c->phase == CONTROL_RUNS)
 		reload(c);
 }

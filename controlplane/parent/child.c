@@ -140,7 +140,7 @@ int identity_find(struct identity *id, const char *name)
 	return 0;
 }
 
-static int become(const struct identity *id)
+int identity_become(const struct identity *id)
 {
 	if (!id || !id->has || (getuid() == id->uid && geteuid() == id->uid))
 		return 0;
@@ -164,7 +164,7 @@ static void run_child(char *const argv[], const struct commons *m, const struct 
 		fprintf(stderr, "ramson: handing descriptors over: %s\n", strerror(errno));
 		_exit(1);
 	}
-	if (become(drop) < 0) {
+	if (identity_become(drop) < 0) {
 		fprintf(stderr, "ramson: becoming User %s: %s: start as root, or remove User\n",
 			drop->name, strerror(errno));
 		_exit(PARENT_EXIT_CONFIG);

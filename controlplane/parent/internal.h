@@ -28,6 +28,13 @@ struct identity { /* of User; uid 0 with has false: none given */
 /* 0, or ERR_CONFIG when there is no such user. */
 int identity_find(struct identity *id, const char *name);
 
+/* Gives up everything for that user, for good. 0 or ERR_SYSTEM with errno. */
+int identity_become(const struct identity *id);
+
+/* Makes directories and log for that user. The log's descriptor, or -1 when it is no file. */
+int files_prepare(const struct config *c, const struct identity *user);
+void files_write_pid(const struct config *c);
+
 /* Starts argv in a child that dies with us. drop: as that user, when not NULL; log_fd: becomes its
  * standard output and error, when above those. Its pid, or -1 with errno. */
 pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop, int log_fd);

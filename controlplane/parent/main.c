@@ -1,6 +1,6 @@
 /* main.c - the program `ramson`, as people type it: run, check, status, keygen. */
 #include "controlplane/ops/ops.h"
-#include "controlplane/parent/parent.h"
+#include "controlplane/parent/internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -86,19 +86,26 @@ static int cmd_run(const struct command_line *l)
 	return rc;
 }
 
-/* Control's own part of a command, run and waited for. */
-static int run_control(const struct command_line *l, const char *mode)
+/* Control's own part of a command, run as User and waited for. */
+static int run_control(const struct command_line *l, const struct config *c, const char *mode)
 {
 	struct parent_setup s = setup_of(l);
 	char **argv = parent_control_argv(&s, mode);
+	struct identity user;
 	int status = 0;
 	pid_t pid;
 
-	if (!argv)
-		return 1;
+	if (!argv || identity_find(&user, c->user) < 0) {
+		parent_argv_free(argv);
+		return PARENT_EXIT_CONFIG;
+	}
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
+		if (identity_become(&user) < 0) {
+			fprintf(stderr, "ramson: becoming User %s: %s\n", c->user, strerror(errno));
+			_exit(1);
+		}
 		execv(argv[0], argv);
 		fprintf(stderr, "ramson: %s: %s\n", argv[0], strerror(errno));
 		_exit(1);
@@ -120,8 +127,8 @@ static int cmd_check(const struct command_line *l)
 	rc = parent_check(&c, &m) < 0 ? PARENT_EXIT_CONFIG : 0;
 	print_messages(&m);
 	config_messages_free(&m);
+	deep = run_control(l, &c, "--check");
 	config_free(&c);
-	deep = run_control(l, "--check");
 	if (!rc)
 		rc = deep;
 	puts(rc ? "ramson: this configuration cannot run" : "ramson: this configuration is sound");
@@ -130,7 +137,17 @@ static int cmd_check(const struct command_line *l)
 
 static int cmd_keygen(const struct command_line *l)
 {
-	return run_control(l, "--keygen");
+	struct identity user;
+	struct config c;
+	int rc = load(l, &c), fd;
+
+	if (rc)
+		return rc;
+	if (identity_find(&user, c.user) == 0 && (fd = files_prepare(&c, &user)) >= 0)
+		close(fd);
+	rc = run_control(l, &c, "--keygen");
+	config_free(&c);
+	return rc;
 }
 
 static int cmd_status(const struct command_line *l)

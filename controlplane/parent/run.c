@@ -4,13 +4,11 @@
 #include "controlplane/parent/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,40 +69,6 @@ static void tell_reloading(void)
 
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now_ms() * 1000);
 	tell_manager(text);
-}
-
-/* ---- files ---- */
-
-static void write_pid(const struct config *c)
-{
-	FILE *f;
-
-	if (!c->pid_file)
-		return;
-	f = fopen(c->pid_file, "we");
-	if (!f || fprintf(f, "%d\n", getpid()) < 0)
-		log_warn("PidFile %s: %s", c->pid_file, strerror(errno));
-	if (f)
-		fclose(f);
-}
-
-/* Directories and log are made while we may, and belong to User. */
-static void prepare_files(struct parent *p)
-{
-	const struct config *c = p->config;
-	const char *dirs[] = {c->data_directory, c->keys_dir, c->cache_dir};
-	uid_t uid = p->user.has ? p->user.uid : (uid_t)-1;
-	gid_t gid = p->user.has ? p->user.gid : (gid_t)-1;
-
-	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-		if (mkdir(dirs[i], 0700) == 0 && chown(dirs[i], uid, gid) < 0)
-			log_warn("%s: %s", dirs[i], strerror(errno));
-	}
-	if (c->log_target[0].kind != CONFIG_LOG_FILE)
-		return;
-	p->log_fd = open(c->log_target[0].path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	if (p->log_fd < 0 || (p->user.has && fchown(p->log_fd, uid, gid) < 0))
-		log_warn("%s: %s", c->log_target[0].path, strerror(errno));
 }
 
 /* ---- children ---- */
@@ -374,8 +338,8 @@ int parent_run(const struct parent_setup *s, const struct config *c)
 		log_err("starting: %s", strerror(errno));
 	} else {
 		p.code = 0;
-		prepare_files(&p);
-		write_pid(c);
+		p.log_fd = files_prepare(c, &p.user);
+		files_write_pid(c);
 		loop(&p, fd);
 		if (c->pid_file)
 			unlink(c->pid_file);
