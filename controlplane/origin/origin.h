@@ -39,13 +39,16 @@ void origin_reconfigure(struct origin *o, const struct config *config);
  * are under way. Waits at most 60 s for each next byte and 600 s in all. */
 int origin_fetch(void *origin, const struct dir_target *to, const uint8_t *request, size_t len,
 		 size_t max_len, dir_fetched done, void *arg);
-/* Starts a test of our own ORPort of the family (4 or 6): a circuit of three hops, of which the last
- * is ourselves, reached over that address (T1). Success shows as an incoming CREATE and is told by
- * circ to dir_set_reachable, not here. 0, or ERR_STATE: no relays known, or one under way. */
+/* Tests our own ORPort of the family (4 or 6): sees to it that ORIGIN_TESTS circuits are there or
+ * under way, each through two other relays (one, when no more are known) to ourselves, reached at
+ * that address (T1). That we are reachable shows as an incoming CREATE and is told by circ to
+ * dir_set_reachable, not here. 0, or ERR_NOT_NOW: no relays with known keys, or no such address. */
+#define ORIGIN_TESTS 4
 int origin_selftest(struct origin *o, int family, uint64_t now_us);
-/* Sends up to 1000 DROP cells, or what 10 s of BandwidthRate allow, over the test circuits that are
- * open (T3). How many circuits will be used: below 4, ERR_STATE and nothing is sent. */
-int origin_bandwidth_test(struct origin *o, uint64_t now_us);
+/* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over the test
+ * circuits that are open (T3), in the ticks that follow. How many circuits are used; with fewer than
+ * n_needed open, ERR_NOT_NOW and nothing is sent (tor waits for ORIGIN_TESTS). */
+int origin_bandwidth_test(struct origin *o, unsigned n_needed);
 
 /* ---- what came up the wall, each called by its handler; unknown ids are counted and dropped ---- */
 void origin_opened(struct origin *o, uint64_t cookie, wid circ, int why, uint64_t now_us);

@@ -1,0 +1,144 @@
+/* selftest.c - circuits through others to ourselves: they prove our ORPort (T1) and carry the DROP
+ * cells that seed the bandwidth observation (T3). */
+#include "controlplane/origin/internal.h"
+
+#define DROPS_MAX	1000
+#define DROPS_A_TICK	64
+
+/* A relay to build through: it runs, its keys are known, it is not us and not in the path. */
+static bool is_fit(const struct origin *o, const struct dir_node *n, const struct dir_target *path,
+		   unsigned n_path, int family)
+{
+	static const uint8_t none[32];
+
+	if (!n->has_md || !(n->flags & DIR_RUNNING) || !(n->flags & DIR_VALID) ||
+	    memcmp(n->ntor_key, none, 32) == 0 || memcmp(n->rsa_id, keys_rsa_id(o->keys), 20) == 0)
+		return false;
+	for (unsigned i = 0; i < n_path; i++)
+		if (memcmp(path[i].rsa_id, n->rsa_id, 20) == 0)
+			return false;
+	/* who dials us over IPv6 must have it */
+	return family == 4 ? n->or4.family != 0 : n->or6.family != 0;
+}
+
+/* A fit relay, beginning anywhere; those with (or without) the Authority flag first when asked. */
+enum wish { ANY, AUTHORITY, NO_AUTHORITY };
+static bool pick(struct origin *o, struct dir_target *path, unsigned n_path, int family,
+		 enum wish wish)
+{
+	unsigned n = dir_n_nodes(o->dir), start;
+
+	if (!n)
+		return false;
+	start = rng_below(&o->rng, n);
+	for (unsigned k = 0; k < 2 * n; k++) { /* a second round without the wish */
+		const struct dir_node *node = dir_node_at(o->dir, (start + k) % n);
+		bool is_auth = node->flags & DIR_AUTHORITY;
+
+		if (k < n && wish != ANY && is_auth != (wish == AUTHORITY))
+			continue;
+		if (is_fit(o, node, path, n_path, family)) {
+			dir_target_of(&path[n_path], node);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void ourselves(struct origin *o, struct dir_target *t, int family)
+{
+	struct onion_keys *onion = keys_onion_get(o->keys);
+
+	memset(t, 0, sizeof(*t));
+	memcpy(t->rsa_id, keys_rsa_id(o->keys), 20);
+	memcpy(t->ed_id, keys_ed_id(o->keys), 32);
+	memcpy(t->ntor_key, onion->ntor[0].public_key, 32);
+	onion_keys_put(onion);
+	if (family == 4)
+		t->or4 = o->config->address4;
+	else
+		t->or6 = o->config->address6;
+}
+
+static unsigned tests_alive(const struct origin *o, int family)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ORIGIN_CIRCS; i++) {
+		const struct circuit *c = o->circs[i];
+
+		n += c && c->kind == CIRC_TEST && c->state != CIRC_DEAD && c->family == family;
+	}
+	return n;
+}
+
+/* The last but one dials us; a first hop before it when there is another relay. The proof is a link
+ * that the other side has opened: in a small network, where we have dialled the authorities already,
+ * those had better be the first hop. */
+static int test_start(struct origin *o, int family)
+{
+	bool is_small = o->config->testing_tor_network;
+	struct dir_target path[HOPS_MAX], second;
+	unsigned n = 0;
+	struct circuit *c;
+
+	if (!pick(o, path, 0, family, is_small ? NO_AUTHORITY : ANY))
+		return ERR_NOT_NOW;
+	second = path[n++];
+	if (pick(o, path, n, 4, is_small ? AUTHORITY : ANY)) {
+		path[0] = path[1];
+		path[1] = second;
+		n++;
+	}
+	ourselves(o, &path[n++], family);
+	c = circuit_new(o, CIRC_TEST, path, n);
+	if (!c)
+		return ERR_FULL;
+	c->family = family;
+	circuit_start(c);
+	return 0;
+}
+
+int origin_selftest(struct origin *o, int family, uint64_t now_us)
+{
+	const struct addr *a = family == 4 ? &o->config->address4 : &o->config->address6;
+	int error = 0;
+
+	o->now_us = now_us;
+	if (!a->family)
+		return ERR_NOT_NOW;
+	for (unsigned n = tests_alive(o, family); n < ORIGIN_TESTS && !error; n++)
+		error = test_start(o, family);
+	return error;
+}
+
+int origin_bandwidth_test(struct origin *o, unsigned n_needed)
+{
+	struct circuit *open[ORIGIN_CIRCS];
+	uint64_t n_cells = MIN((uint64_t)o->config->relay_rate * 10 / CELL_LEN, DROPS_MAX);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ORIGIN_CIRCS; i++) {
+		struct circuit *c = o->circs[i];
+
+		if (c && c->kind == CIRC_TEST && c->state == CIRC_OPEN)
+			open[n++] = c;
+	}
+	if (!n || n < n_needed)
+		return ERR_NOT_NOW;
+	for (unsigned i = 0; i < n; i++)
+		open[i]->n_drop = (unsigned)(n_cells / n);
+	log_info("Bandwidth self-test over %u circuits.", n);
+	return (int)n;
+}
+
+void test_tick(struct circuit *c)
+{
+	uint8_t tag[SHA1_LEN];
+
+	for (unsigned i = 0; i < DROPS_A_TICK && c->n_drop && c->state == CIRC_OPEN; i++) {
+		c->n_drop--;
+		c->moved_us = c->o->now_us;
+		circuit_send(c, CELL_RELAY, RELAY_DROP, 0, NULL, 0, tag);
+	}
+}
