@@ -11,7 +11,8 @@ void ack_rtt(struct conn *c, uint32_t rtt_us)
 		c->path.srtt_us = c->path.min_rtt_us = rtt_us;
 		c->rttvar_us = rtt_us / 2;
 	} else {
-		diff = rtt_us > c->path.srtt_us ? rtt_us - c->path.srtt_us : c->path.srtt_us - rtt_us;
+		diff = rtt_us > c->path.srtt_us ? rtt_us - c->path.srtt_us
+						: c->path.srtt_us - rtt_us;
 		c->rttvar_us = c->rttvar_us - c->rttvar_us / 4 + diff / 4;
 		c->path.srtt_us = MAX(c->path.srtt_us - c->path.srtt_us / 8 + rtt_us / 8, 1u);
 		c->path.min_rtt_us = MIN(c->path.min_rtt_us, rtt_us);

@@ -214,10 +214,15 @@ struct conn *conn_new(struct tcp *t, const struct addr *local, const struct addr
 		.rto_us = RTO_FIRST_US,
 		.n_quick = QUICK_ACKS,
 		.reo_mult = 1,
-		.sent_head = SLOT_NONE, .sent_tail = SLOT_NONE, .timed_head = SLOT_NONE,
-		.timed_tail = SLOT_NONE, .lost_hint = SLOT_NONE, .sack_hint = SLOT_NONE,
+		.sent_head = SLOT_NONE,
+		.sent_tail = SLOT_NONE,
+		.timed_head = SLOT_NONE,
+		.timed_tail = SLOT_NONE,
+		.lost_hint = SLOT_NONE,
+		.sack_hint = SLOT_NONE,
 		.ts_off = (uint32_t)lookup_hash(&t->ts_key, local, remote),
-		.heard_us = t->now_us, .sent_us = t->now_us,
+		.heard_us = t->now_us,
+		.sent_us = t->now_us,
 	};
 	lookup_put(t, tag, HIT_CONN, i);
 	return c;
@@ -293,8 +298,11 @@ void conn_closed(struct tcp *t, struct conn *c, uint8_t reason)
 
 void conn_reset(struct tcp *t, struct conn *c, uint8_t reason)
 {
-	struct tcp_hdr h = {.src_port = c->local.port, .dst_port = c->remote.port, .seq = c->snd_nxt,
-			    .ack = c->rcv_nxt, .flags = TCP_RST | TCP_ACK};
+	struct tcp_hdr h = {.src_port = c->local.port,
+			    .dst_port = c->remote.port,
+			    .seq = c->snd_nxt,
+			    .ack = c->rcv_nxt,
+			    .flags = TCP_RST | TCP_ACK};
 
 	if (c->state == ST_CLOSED)
 		return;
@@ -308,8 +316,12 @@ void conn_reset(struct tcp *t, struct conn *c, uint8_t reason)
 void conn_to_time_wait(struct tcp *t, struct conn *c, uint64_t now_us)
 {
 	uint32_t rcv_nxt = c->rcv_nxt;
-	struct tcp_hdr h = {.src_port = c->local.port, .dst_port = c->remote.port, .seq = c->snd_nxt,
-			    .ack = rcv_nxt, .flags = TCP_ACK, .window = 1};
+	struct tcp_hdr h = {.src_port = c->local.port,
+			    .dst_port = c->remote.port,
+			    .seq = c->snd_nxt,
+			    .ack = rcv_nxt,
+			    .flags = TCP_ACK,
+			    .window = 1};
 
 	/* The ACK of the FIN cannot wait for a conn that is gone. */
 	if (c->flags & F_TS) {
@@ -414,10 +426,17 @@ int tcp_info(const struct tcp *t, uint32_t conn, struct tcp_info *info)
 	if (!slots_live(&t->slots, conn))
 		return ERR_UNKNOWN;
 	*info = (struct tcp_info) {
-		.srtt_us = c->path.srtt_us, .min_rtt_us = c->path.min_rtt_us, .rto_us = c->rto_us,
-		.cwnd = c->path.cwnd, .ssthresh = c->path.ssthresh, .in_flight = conn_pipe(c),
-		.peer_wnd = c->snd_wnd, .rcv_wnd = c->rcv_adv - c->rcv_nxt, .mss = c->mss,
-		.n_retransmits = c->n_retransmits, .n_timeouts = c->n_timeouts,
+		.srtt_us = c->path.srtt_us,
+		.min_rtt_us = c->path.min_rtt_us,
+		.rto_us = c->rto_us,
+		.cwnd = c->path.cwnd,
+		.ssthresh = c->path.ssthresh,
+		.in_flight = conn_pipe(c),
+		.peer_wnd = c->snd_wnd,
+		.rcv_wnd = c->rcv_adv - c->rcv_nxt,
+		.mss = c->mss,
+		.n_retransmits = c->n_retransmits,
+		.n_timeouts = c->n_timeouts,
 		.state = state_table[c->state].name,
 	};
 	return 0;

@@ -52,8 +52,8 @@ bool cookie_check(const struct tcp *t, const struct in *in, struct tcp_hdr *syn,
 	if (age > 1 || age > slot ||
 	    cookie_mac(t, in, irs, slot - age, step) != (cookie & MAC_MASK))
 		return false;
-	*syn = (struct tcp_hdr) {.seq = irs, .opts = TCP_OPT_MSS, .mss = mss_steps[step],
-				 .window = in->h.window};
+	*syn = (struct tcp_hdr) {
+		.seq = irs, .opts = TCP_OPT_MSS, .mss = mss_steps[step], .window = in->h.window};
 	if (in->h.opts & TCP_OPT_TS) {
 		syn->opts |= TCP_OPT_TS | (in->h.ts_ecr & 16 ? TCP_OPT_SACK_OK : 0);
 		syn->ts_val = in->h.ts_val;

@@ -9,7 +9,7 @@
 struct cubic {
 	uint64_t epoch_us; /* start of this congestion avoidance stage; 0: none */
 	double w_max, k, w_est;
-	double credit;	   /* fraction of a byte of window not yet given */
+	double credit; /* fraction of a byte of window not yet given */
 	double prior_w_max;
 };
 
@@ -57,8 +57,9 @@ static void cubic_acked(void *state, struct cc_path *path, uint32_t acked, uint6
 	s->w_est += alpha * segs / cwnd;
 	double target = cubic_at(s, t + path->srtt_us / 1e6);
 	target = fmin(fmax(target, cwnd), 1.5 * cwnd); /* 4.4 */
-	s->credit += fmax((target - cwnd) / cwnd * segs, cubic_at(s, t) < s->w_est ? s->w_est - cwnd : 0)
-		     * path->mss;
+	s->credit += fmax((target - cwnd) / cwnd * segs,
+			  cubic_at(s, t) < s->w_est ? s->w_est - cwnd : 0) *
+		     path->mss;
 	if (s->credit >= 1) {
 		path->cwnd += (uint32_t)s->credit;
 		s->credit -= (uint32_t)s->credit;

@@ -1,9 +1,9 @@
-/* dial.c - connections we open: a source port whose answers land on this worker (RFC 6056), the SYN,
- * and what ICMP says of the path. Called by the rooms above and by net's findings. */
+/* dial.c - connections we open: a source port whose answers land on this worker (RFC 6056), the
+ * SYN, and what ICMP says of the path. Called by the rooms above and by net's findings. */
 #include "dataplane/tcp/internal.h"
 
 /* Looking for a port is bounded: a worker that gets one in many still finds one of what is free. */
-#define PORT_TRIES 8192
+#define PORT_TRIES   8192
 #define PATH_LIFE_US (600 * 1000000ull)
 
 static bool port_free(struct tcp *t, const struct addr *local, const struct addr *remote,

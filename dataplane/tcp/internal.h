@@ -8,26 +8,26 @@
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/wire/tcp_hdr.h"
 
-#define BUF_SCRATCH	64	/* bytes after a record buffer that its reader may overwrite */
-#define RCV_WSCALE	7	/* our window scale: 128-byte units, up to 8 MiB */
-#define RCV_WND_START	65535
-#define INIT_CWND_SEGS	10	/* RFC 6928 */
-#define RTO_FIRST_US	1000000 /* RFC 6298 2.1 */
-#define RTO_MIN_US	200000	/* as Linux: also rides out 10 ms of scheduling jitter */
-#define RTO_MAX_US	120000000
-#define DELACK_US	40000
-#define QUICK_ACKS	16	/* segments acknowledged at once after opening: the sender's slow start */
-#define SYN_TRIES	6
-#define SYN_ACK_TRIES	5
-#define DATA_TRIES	15	/* RFC 1122 4.2.3.5: R2 */
-#define KEEP_PROBES	9
-#define KEEP_GAP_US	75000000
-#define TIME_WAIT_US	60000000
-#define FIN_WAIT_US	60000000 /* an orphan that waits for the peer's FIN */
-#define CHALLENGE_US	500000	/* one challenge ACK per conn in this time */
-#define N_RANGES	128	/* holes tolerated in one conn's out-of-order data */
-#define N_REPLIES	1024
-#define N_PATHS		1024
+#define BUF_SCRATCH    64 /* bytes after a record buffer that its reader may overwrite */
+#define RCV_WSCALE     7  /* our window scale: 128-byte units, up to 8 MiB */
+#define RCV_WND_START  65535
+#define INIT_CWND_SEGS 10      /* RFC 6928 */
+#define RTO_FIRST_US   1000000 /* RFC 6298 2.1 */
+#define RTO_MIN_US     200000  /* as Linux: also rides out 10 ms of scheduling jitter */
+#define RTO_MAX_US     120000000
+#define DELACK_US      40000
+#define QUICK_ACKS     16 /* segments acknowledged at once after opening: the sender's slow start */
+#define SYN_TRIES      6
+#define SYN_ACK_TRIES  5
+#define DATA_TRIES     15 /* RFC 1122 4.2.3.5: R2 */
+#define KEEP_PROBES    9
+#define KEEP_GAP_US    75000000
+#define TIME_WAIT_US   60000000
+#define FIN_WAIT_US    60000000 /* an orphan that waits for the peer's FIN */
+#define CHALLENGE_US   500000	/* one challenge ACK per conn in this time */
+#define N_RANGES       128	/* holes tolerated in one conn's out-of-order data */
+#define N_REPLIES      1024
+#define N_PATHS	       1024
 
 enum state {
 	ST_CLOSED,
@@ -44,10 +44,9 @@ enum state {
 
 /* table.c: what a state allows. */
 enum {
-	DOES_SEND = 1,	 /* new data may leave */
-	DOES_RECV = 2,	 /* the peer's data is taken */
-	IS_SYNCED = 4,	 /* the handshake is over */
-	IS_ACKING = 8,	 /* our segments may be outstanding: the retransmission timer has sense */
+	DOES_SEND = 1, /* new data may leave */
+	DOES_RECV = 2, /* the peer's data is taken */
+	IS_SYNCED = 4, /* the handshake is over */
 };
 struct state_row {
 	const char *name;
@@ -63,27 +62,34 @@ enum conn_flag {
 	F_ACK_NOW = 1 << 2,
 	F_FIN_QUEUED = 1 << 3, /* tcp_close was called */
 	F_FIN_SENT = 1 << 4,
-	F_FIN_GOT = 1 << 5,	/* the peer's FIN was taken in order */
-	F_FIN_AHEAD = 1 << 6,	/* it was seen, at fin_seq, with bytes missing before it */
+	F_FIN_GOT = 1 << 5,   /* the peer's FIN was taken in order */
+	F_FIN_AHEAD = 1 << 6, /* it was seen, at fin_seq, with bytes missing before it */
 	F_EOF_TOLD = 1 << 7,
 	F_HOLD = 1 << 8,
 	F_BAD_UNIT = 1 << 9,
-	F_SYN_NOW = 1 << 10,	/* (re)send our SYN */
-	F_TLP_NOW = 1 << 11,	/* send a tail loss probe */
-	F_PROBE_NOW = 1 << 12,	/* send a window or keepalive probe */
-	F_REORDERS = 1 << 13,	/* the path was seen to reorder */
-	F_TLP_OUT = 1 << 14,	/* a probe is out, until tlp_end is acknowledged */
-	F_TLP_RETX = 1 << 15,	/* ... and it was a retransmission */
-	F_APPEND = 1 << 16,	/* the reservation is room at the end of the last buffer */
-	F_UNDO = 1 << 17,	/* undo_* hold what was before the first retransmission */
+	F_SYN_NOW = 1 << 10,   /* (re)send our SYN */
+	F_TLP_NOW = 1 << 11,   /* send a tail loss probe */
+	F_PROBE_NOW = 1 << 12, /* send a window or keepalive probe */
+	F_REORDERS = 1 << 13,  /* the path was seen to reorder */
+	F_TLP_OUT = 1 << 14,   /* a probe is out, until tlp_end is acknowledged */
+	F_TLP_RETX = 1 << 15,  /* ... and it was a retransmission */
+	F_APPEND = 1 << 16,    /* the reservation is room at the end of the last buffer */
+	F_UNDO = 1 << 17,      /* undo_* hold what was before the first retransmission */
 };
 
-enum { Q_OUT = 1, Q_EVENT = 2 };		     /* conn.queued: which rings hold it */
-enum { CA_OPEN, CA_RECOVERY, CA_LOSS };		     /* conn.ca */
+enum { Q_OUT = 1, Q_EVENT = 2 };	/* conn.queued: which rings hold it */
+enum { CA_OPEN, CA_RECOVERY, CA_LOSS }; /* conn.ca */
 enum { RTX_NONE, RTX_RTO, RTX_TLP, RTX_REO, RTX_PERSIST, RTX_SYN }; /* conn.rtx_mode */
 
 /* A segment in flight. Lists by sequence and, unless lost or sacked, by time sent. 32 bytes. */
-enum { SENT_SACKED = 1, SENT_LOST = 2, SENT_RETX = 4, SENT_EVER = 8, SENT_FIN = 16, SENT_TIMED = 32 };
+enum {
+	SENT_SACKED = 1,
+	SENT_LOST = 2,
+	SENT_RETX = 4,
+	SENT_EVER = 8,
+	SENT_FIN = 16,
+	SENT_TIMED = 32
+};
 struct sent {
 	uint32_t seq, end; /* end counts the FIN */
 	uint32_t next, prev, t_next, t_prev;
@@ -115,7 +121,7 @@ const struct tcp_cc *cc_find(const char *name);
 /* Lies in the private area of every record buffer. */
 struct buf {
 	struct rte_mbuf *next;
-	uint32_t seq;  /* of its first byte: sending and reassembly */
+	uint32_t seq; /* of its first byte: sending and reassembly */
 	uint32_t pool;
 };
 static inline struct buf *buf_of(struct rte_mbuf *m)
@@ -149,8 +155,8 @@ struct conn {
 	uint8_t state, kind, framing, queued;
 	uint8_t snd_wscale, rcv_wscale, ca, rtx_mode;
 	uint8_t reason;
-	uint32_t rcv_nxt, rcv_adv; /* next expected; right edge ever offered */
-	uint32_t ack_sent;	   /* rcv_nxt of our last segment */
+	uint32_t rcv_nxt, rcv_adv;	    /* next expected; right edge ever offered */
+	uint32_t ack_sent;		    /* rcv_nxt of our last segment */
 	uint32_t snd_una, snd_nxt, snd_end; /* snd_end: after the last byte pushed */
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
 	uint32_t ts_recent, ts_off;
@@ -272,7 +278,7 @@ struct tcp {
 		struct addr ip;
 		uint64_t until_us;
 		uint16_t mtu;
-	} *paths;
+	} * paths;
 	/* segments in flight */
 	struct sent *sent;
 	uint32_t sent_free;
@@ -433,11 +439,11 @@ static inline uint32_t tx_unsent(const struct conn *c)
 
 /* ---- loss.c and recovery.c: segments in flight ---- */
 struct delivery {
-	uint32_t bytes;	  /* newly acknowledged or sacked */
-	uint32_t rtt_us;  /* a sample, or 0 */
-	uint32_t high;	  /* the highest sequence number sacked before */
+	uint32_t bytes;	 /* newly acknowledged or sacked */
+	uint32_t rtt_us; /* a sample, or 0 */
+	uint32_t high;	 /* the highest sequence number sacked before */
 	bool dsack;
-	bool dup;	  /* a duplicate ACK in the sense of RFC 5681 2 */
+	bool dup; /* a duplicate ACK in the sense of RFC 5681 2 */
 };
 int sent_init(struct tcp *t);
 /* False when there is no descriptor. */

@@ -29,8 +29,8 @@ int tcp_listen(struct tcp *t, const struct addr *addr, uint8_t kind, uint32_t ba
 	for (uint32_t i = 0; i < t->cfg.n_listeners; i++) {
 		if (t->listeners[i].used)
 			continue;
-		t->listeners[i] = (struct listener) {.addr = *addr, .used = true, .kind = kind,
-						     .backlog = backlog};
+		t->listeners[i] = (struct listener) {
+			.addr = *addr, .used = true, .kind = kind, .backlog = backlog};
 		return 0;
 	}
 	return ERR_FULL;
@@ -73,15 +73,22 @@ void half_free(struct tcp *t, uint32_t i)
 }
 
 /* The SYN-ACK: of the peer's offers those we take. */
-static void syn_ack(struct tcp *t, const struct addr *local, const struct addr *remote, uint32_t iss,
-		    uint32_t irs, const struct tcp_hdr *offer, uint32_t ts_val)
+static void syn_ack(struct tcp *t, const struct addr *local, const struct addr *remote,
+		    uint32_t iss, uint32_t irs, const struct tcp_hdr *offer, uint32_t ts_val)
 {
 	struct tcp_hdr h = {
-		.src_port = local->port, .dst_port = remote->port, .seq = iss, .ack = irs + 1,
-		.flags = TCP_SYN | TCP_ACK, .window = RCV_WND_START,
-		.mss = local->family == 4 ? t->cfg.mss4 : t->cfg.mss6, .wscale = RCV_WSCALE,
-		.ts_val = ts_val, .ts_ecr = offer->ts_val,
-		.opts = (offer->opts & (TCP_OPT_WSCALE | TCP_OPT_SACK_OK | TCP_OPT_TS)) | TCP_OPT_MSS,
+		.src_port = local->port,
+		.dst_port = remote->port,
+		.seq = iss,
+		.ack = irs + 1,
+		.flags = TCP_SYN | TCP_ACK,
+		.window = RCV_WND_START,
+		.mss = local->family == 4 ? t->cfg.mss4 : t->cfg.mss6,
+		.wscale = RCV_WSCALE,
+		.ts_val = ts_val,
+		.ts_ecr = offer->ts_val,
+		.opts = (offer->opts & (TCP_OPT_WSCALE | TCP_OPT_SACK_OK | TCP_OPT_TS)) |
+			TCP_OPT_MSS,
 	};
 
 	reply_put(t, local, remote, &h);
@@ -89,8 +96,12 @@ static void syn_ack(struct tcp *t, const struct addr *local, const struct addr *
 
 static struct tcp_hdr half_syn(const struct half *f)
 {
-	return (struct tcp_hdr) {.seq = f->irs, .opts = f->opts, .mss = f->mss, .wscale = f->wscale,
-				 .ts_val = f->ts_recent, .window = f->window};
+	return (struct tcp_hdr) {.seq = f->irs,
+				 .opts = f->opts,
+				 .mss = f->mss,
+				 .wscale = f->wscale,
+				 .ts_val = f->ts_recent,
+				 .window = f->window};
 }
 
 static void half_send(struct tcp *t, uint32_t i, uint64_t now_us)
@@ -121,11 +132,18 @@ static void half_new(struct tcp *t, const struct in *in, uint8_t listener, uint6
 	const struct tcp_hdr *h = &in->h;
 
 	t->halves[i] = (struct half) {
-		.local = in->local, .remote = in->remote, .tuple = in->tag, .irs = h->seq,
+		.local = in->local,
+		.remote = in->remote,
+		.tuple = in->tag,
+		.irs = h->seq,
 		.iss = isn_of(t, &in->local, &in->remote, now_us),
 		.ts_off = (uint32_t)lookup_hash(&t->ts_key, &in->local, &in->remote),
-		.ts_recent = h->ts_val, .window = h->window, .opts = h->opts, .wscale = h->wscale,
-		.mss = h->mss, .listener = listener,
+		.ts_recent = h->ts_val,
+		.window = h->window,
+		.opts = h->opts,
+		.wscale = h->wscale,
+		.mss = h->mss,
+		.listener = listener,
 	};
 	t->listeners[listener].n_half++;
 	lookup_put(t, in->tag, HIT_HALF, i);

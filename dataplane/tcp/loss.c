@@ -1,5 +1,6 @@
-/* loss.c - the segments in flight of each conn: sent, split, sacked, lost, sent again, acknowledged.
- * The scoreboard of RFC 6675 with the send times that RACK (RFC 8985) needs. Below recovery.c. */
+/* loss.c - the segments in flight of each conn: sent, split, sacked, lost, sent again,
+ * acknowledged. The scoreboard of RFC 6675 with the send times that RACK (RFC 8985) needs. Below
+ * recovery.c. */
 #include "dataplane/tcp/internal.h"
 
 int sent_init(struct tcp *t)
@@ -128,8 +129,8 @@ bool sent_add(struct tcp *t, struct conn *c, uint32_t seq, uint32_t end, bool fi
 
 	if (i == SLOT_NONE)
 		return false;
-	t->sent[i] = (struct sent) {.seq = seq, .end = end, .tx_us = (uint32_t)now_us,
-				    .flags = fin ? SENT_FIN : 0};
+	t->sent[i] = (struct sent) {
+		.seq = seq, .end = end, .tx_us = (uint32_t)now_us, .flags = fin ? SENT_FIN : 0};
 	sent_link(t, c, i, c->sent_tail);
 	timed_add(t, c, i);
 	return true;
@@ -275,7 +276,8 @@ static void sent_mark_sacked(struct tcp *t, struct conn *c, uint32_t i, struct d
 
 /* Narrows a segment to what the block covers of it, in whole MSS (a peer that reports odd bytes
  * cannot make us cut to pieces). Returns the index of the covered part, or SLOT_NONE. */
-static uint32_t sent_covered(struct tcp *t, struct conn *c, uint32_t i, uint32_t start, uint32_t end)
+static uint32_t sent_covered(struct tcp *t, struct conn *c, uint32_t i, uint32_t start,
+			     uint32_t end)
 {
 	struct sent *s = &t->sent[i];
 	uint32_t mss = c->path.mss, head = 0, keep;
@@ -338,8 +340,9 @@ void sent_sack(struct tcp *t, struct conn *c, const struct tcp_hdr *h, struct de
 		uint32_t start = h->sack[k].start, end = h->sack[k].end;
 
 		/* RFC 2883: a first block below the ACK or inside the second is a duplicate. */
-		if (!k && (seq_leq(end, h->ack) || (h->n_sack > 1 && seq_leq(h->sack[1].start, start) &&
-						    seq_leq(end, h->sack[1].end)))) {
+		if (!k &&
+		    (seq_leq(end, h->ack) || (h->n_sack > 1 && seq_leq(h->sack[1].start, start) &&
+					      seq_leq(end, h->sack[1].end)))) {
 			d->dsack = true;
 			continue;
 		}

@@ -1,5 +1,6 @@
-/* out.c - the egress path: what each conn may send now, cut from its byte stream into segments whose
- * payload is the record buffers themselves (RFC 9293 3.8.6, 5681). Last stop before net_out. */
+/* out.c - the egress path: what each conn may send now, cut from its byte stream into segments
+ * whose payload is the record buffers themselves (RFC 9293 3.8.6, 5681). Last stop before net_out.
+ */
 #include "dataplane/tcp/internal.h"
 
 #define VISIT_SEGS 32 /* then the next conn's turn */
@@ -38,7 +39,9 @@ static void out_put(struct out *o, struct rte_mbuf *m, const struct addr *src,
 /* Everything but sequence number and SYN's options. */
 static struct tcp_hdr out_header(struct conn *c, uint64_t now_us)
 {
-	struct tcp_hdr h = {.src_port = c->local.port, .dst_port = c->remote.port, .ack = c->rcv_nxt,
+	struct tcp_hdr h = {.src_port = c->local.port,
+			    .dst_port = c->remote.port,
+			    .ack = c->rcv_nxt,
 			    .flags = TCP_ACK};
 
 	if (c->flags & F_TS) {
@@ -68,8 +71,8 @@ static struct rte_mbuf *out_find(struct conn *c, uint32_t seq, struct rte_mbuf *
 	return m;
 }
 
-/* Chains pieces of [seq, seq + len) behind head, as many as the port takes. Returns the bytes, 0 when
- * there is no piece left. */
+/* Chains pieces of [seq, seq + len) behind head, as many as the port takes. Returns the bytes, 0
+ * when there is no piece left. */
 static uint32_t out_pieces(struct tcp *t, struct conn *c, struct rte_mbuf *head, uint32_t seq,
 			   uint32_t len, struct rte_mbuf **hint)
 {
@@ -109,8 +112,8 @@ static void out_acked(struct conn *c, uint64_t now_us)
 	c->sent_us = now_us;
 }
 
-/* Sends up to len bytes from seq, and the FIN behind them if asked. Returns the bytes sent (fewer when
- * the port's chain is too short; then without FIN), or -1 when there is no mbuf. */
+/* Sends up to len bytes from seq, and the FIN behind them if asked. Returns the bytes sent (fewer
+ * when the port's chain is too short; then without FIN), or -1 when there is no mbuf. */
 static int64_t out_segment(struct tcp *t, struct conn *c, struct out *o, uint32_t seq, uint32_t len,
 			   bool fin, struct rte_mbuf **hint)
 {
@@ -299,8 +302,13 @@ static void out_probe(struct tcp *t, struct conn *c, struct out *o)
 static void out_syn(struct tcp *t, struct conn *c, struct out *o)
 {
 	struct tcp_hdr h = {
-		.src_port = c->local.port, .dst_port = c->remote.port, .seq = c->iss,
-		.flags = TCP_SYN, .window = RCV_WND_START, .mss = c->mss, .wscale = RCV_WSCALE,
+		.src_port = c->local.port,
+		.dst_port = c->remote.port,
+		.seq = c->iss,
+		.flags = TCP_SYN,
+		.window = RCV_WND_START,
+		.mss = c->mss,
+		.wscale = RCV_WSCALE,
 		.ts_val = ts_clock(c->ts_off, o->now_us),
 		.opts = TCP_OPT_MSS | TCP_OPT_WSCALE | TCP_OPT_SACK_OK | TCP_OPT_TS,
 	};

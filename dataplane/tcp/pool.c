@@ -32,7 +32,8 @@ int pool_init(struct tcp *t, const char **err)
 		t->pools[i] = pool_new(t, names[i], MAX(n, 64), RTE_ALIGN(sizeof(struct buf), 64),
 				       RTE_PKTMBUF_HEADROOM + buf_caps[i] + BUF_SCRATCH);
 		if (!t->pools[i]) {
-			*err = "no memory for TCP record buffers: lower MaxMemInQueues or give EAL more";
+			*err = "no memory for TCP record buffers: lower MaxMemInQueues or give EAL "
+			       "more";
 			return ERR_FULL;
 		}
 	}

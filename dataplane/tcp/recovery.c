@@ -1,10 +1,15 @@
-/* recovery.c - what to do about loss: RACK and tail loss probes (RFC 8985), NewReno for peers without
- * SACK (RFC 6582), proportional rate reduction (RFC 6937), timeouts (RFC 6298), and undoing what was
- * no loss (RFC 3522). Between ack.c and loss.c. */
+/* recovery.c - what to do about loss: RACK and tail loss probes (RFC 8985), NewReno for peers
+ * without SACK (RFC 6582), proportional rate reduction (RFC 6937), timeouts (RFC 6298), and undoing
+ * what was no loss (RFC 3522). Between ack.c and loss.c. */
 #include "dataplane/tcp/internal.h"
 
-static void undo_save(struct conn *c, uint64_t now_us)
+/* An episode can be taken back only if no retransmission of an earlier one is still out: its ACK
+ * would look like the original's. */
+static void undo_save(struct tcp *t, struct conn *c, uint64_t now_us)
 {
+	c->flags &= ~F_UNDO;
+	if (c->retx || c->sent_head == SLOT_NONE || t->sent[c->sent_head].flags & SENT_EVER)
+		return;
 	c->undo_cwnd = c->path.cwnd;
 	c->undo_ssthresh = c->path.ssthresh;
 	c->undo_ts = ts_clock(c->ts_off, now_us);
@@ -38,7 +43,7 @@ static void undo_try(struct tcp *t, struct conn *c, const struct tcp_hdr *h)
 
 static void recovery_enter(struct tcp *t, struct conn *c, uint64_t now_us)
 {
-	undo_save(c, now_us);
+	undo_save(t, c, now_us);
 	t->cc->lost(c->cc, &c->path, now_us);
 	c->ca = CA_RECOVERY;
 	c->recover = c->snd_nxt;
@@ -190,7 +195,8 @@ void recovery_arm(struct tcp *t, struct conn *c, bool restart, uint64_t now_us)
 	uint64_t due;
 
 	if (c->snd_una == c->snd_nxt) {
-		bool waits = tx_unsent(c) || (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED;
+		bool waits =
+			tx_unsent(c) || (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED;
 
 		c->rto_at_us = 0;
 		if (!waits || c->snd_wnd) {
@@ -238,7 +244,7 @@ void recovery_timeout(struct tcp *t, struct conn *c, uint64_t now_us)
 	tcp_count(t, timeouts);
 	c->n_timeouts++;
 	if (c->ca == CA_OPEN) {
-		undo_save(c, now_us);
+		undo_save(t, c, now_us);
 		t->cc->lost(c->cc, &c->path, now_us);
 	} else if (c->ca == CA_RECOVERY) {
 		c->flags &= ~F_UNDO;

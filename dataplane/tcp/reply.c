@@ -5,7 +5,8 @@
 #define RST_PER_S 10000
 #define RST_BURST 2000
 
-void reply_put(struct tcp *t, const struct addr *src, const struct addr *dst, const struct tcp_hdr *h)
+void reply_put(struct tcp *t, const struct addr *src, const struct addr *dst,
+	       const struct tcp_hdr *h)
 {
 	if (t->reply_tail - t->reply_head == N_REPLIES) {
 		tcp_count(t, reply_full);

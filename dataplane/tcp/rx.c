@@ -164,7 +164,8 @@ bool tcp_peek(struct tcp *t, uint32_t conn, uint8_t **p, uint32_t *len)
 	return true;
 }
 
-/* Grows the window while the reader takes more than half of it per round trip. */
+/* Keeps the window at four times what the reader takes per round trip: the sender doubles its own
+ * in slow start and must not be the slower for us. */
 static void rx_autotune(struct tcp *t, struct conn *c, uint32_t len)
 {
 	uint32_t now = (uint32_t)t->now_us, rtt = MAX(c->path.srtt_us, 1000u);
@@ -172,9 +173,8 @@ static void rx_autotune(struct tcp *t, struct conn *c, uint32_t len)
 	c->rx_taken += len;
 	if (now - c->rx_mark_us < rtt)
 		return;
-	if (c->rx_taken > c->rx_max / 2 && now - c->rx_mark_us < 2 * rtt &&
-	    t->mem < t->cfg.max_mem / 2)
-		c->rx_max = MIN(MAX(2 * c->rx_taken, c->rx_max), t->cfg.rx_max);
+	if (c->rcv_wscale && now - c->rx_mark_us < 2 * rtt && t->mem < t->cfg.max_mem / 2)
+		c->rx_max = MIN(MAX(4 * c->rx_taken, c->rx_max), t->cfg.rx_max);
 	c->rx_taken = 0;
 	c->rx_mark_us = now;
 }

@@ -74,7 +74,8 @@ static void slow_keep(struct tcp *t, struct conn *c, uint64_t now_us)
 
 	c->keep_due_us = 0;
 	if (c->flags & F_FIN_QUEUED) {
-		if (c->state == ST_FIN_WAIT_2 || c->state == ST_SYN_RCVD || idle >= 2 * FIN_WAIT_US) {
+		if (c->state == ST_FIN_WAIT_2 || c->state == ST_SYN_RCVD ||
+		    idle >= 2 * FIN_WAIT_US) {
 			tcp_count(t, orphans_dropped);
 			conn_reset(t, c, TCP_TIMEOUT);
 		} else {

@@ -1,18 +1,21 @@
 /* table.c - the states of RFC 9293 3.3.2 and the congestion controllers, a row each. */
 #include "dataplane/tcp/internal.h"
 
+#define OPEN (DOES_SEND | DOES_RECV | IS_SYNCED)
+#define SHUT (DOES_SEND | IS_SYNCED) /* the peer has sent its FIN */
+
 /* clang-format off */
 const struct state_row state_table[N_STATES] = {
-	/*                   name           can                                          our FIN acked   their FIN got */
-	[ST_CLOSED]      = {"CLOSED",      0,                                           ST_CLOSED,      ST_CLOSED},
-	[ST_SYN_SENT]    = {"SYN-SENT",    0,                                           ST_SYN_SENT,    ST_SYN_SENT},
-	[ST_SYN_RCVD]    = {"SYN-RCVD",    0,                                           ST_SYN_RCVD,    ST_SYN_RCVD},
-	[ST_ESTABLISHED] = {"ESTABLISHED", DOES_SEND | DOES_RECV | IS_SYNCED | IS_ACKING, ST_ESTABLISHED, ST_CLOSE_WAIT},
-	[ST_FIN_WAIT_1]  = {"FIN-WAIT-1",  DOES_SEND | DOES_RECV | IS_SYNCED | IS_ACKING, ST_FIN_WAIT_2,  ST_CLOSING},
-	[ST_FIN_WAIT_2]  = {"FIN-WAIT-2",  DOES_RECV | IS_SYNCED,                         ST_FIN_WAIT_2,  ST_CLOSED},
-	[ST_CLOSING]     = {"CLOSING",     DOES_SEND | IS_SYNCED | IS_ACKING,             ST_CLOSED,      ST_CLOSING},
-	[ST_CLOSE_WAIT]  = {"CLOSE-WAIT",  DOES_SEND | IS_SYNCED | IS_ACKING,             ST_CLOSE_WAIT,  ST_CLOSE_WAIT},
-	[ST_LAST_ACK]    = {"LAST-ACK",    DOES_SEND | IS_SYNCED | IS_ACKING,             ST_CLOSED,      ST_LAST_ACK},
+	/*                   name           can                    our FIN acked   their FIN got */
+	[ST_CLOSED]      = {"CLOSED",      0,                     ST_CLOSED,      ST_CLOSED},
+	[ST_SYN_SENT]    = {"SYN-SENT",    0,                     ST_SYN_SENT,    ST_SYN_SENT},
+	[ST_SYN_RCVD]    = {"SYN-RCVD",    0,                     ST_SYN_RCVD,    ST_SYN_RCVD},
+	[ST_ESTABLISHED] = {"ESTABLISHED", OPEN,                  ST_ESTABLISHED, ST_CLOSE_WAIT},
+	[ST_FIN_WAIT_1]  = {"FIN-WAIT-1",  OPEN,                  ST_FIN_WAIT_2,  ST_CLOSING},
+	[ST_FIN_WAIT_2]  = {"FIN-WAIT-2",  DOES_RECV | IS_SYNCED, ST_FIN_WAIT_2,  ST_CLOSED},
+	[ST_CLOSING]     = {"CLOSING",     SHUT,                  ST_CLOSED,      ST_CLOSING},
+	[ST_CLOSE_WAIT]  = {"CLOSE-WAIT",  SHUT,                  ST_CLOSE_WAIT,  ST_CLOSE_WAIT},
+	[ST_LAST_ACK]    = {"LAST-ACK",    SHUT,                  ST_CLOSED,      ST_LAST_ACK},
 };
 /* clang-format on */
 

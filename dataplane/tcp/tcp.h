@@ -19,10 +19,10 @@
 struct rte_mbuf;
 struct tcp;
 
-#define TCP_KINDS	32	      /* a kind is a small number of the caller's choice */
+#define TCP_KINDS	32		  /* a kind is a small number of the caller's choice */
 #define TCP_UNIT_MAX	(5 + 16384 + 256) /* longest unit and longest reservation */
-#define TCP_POOLS	4	      /* record buffers by size: 1, 4, 8 and 31 cells */
-#define TCP_TX_HEADROOM 128	      /* free bytes before the TCP header of what tcp_out gives */
+#define TCP_POOLS	4		  /* record buffers by size: 1, 4, 8 and 31 cells */
+#define TCP_TX_HEADROOM 128 /* free bytes before the TCP header of what tcp_out gives */
 
 /* Which semantic a kind's receive buffers have. */
 enum tcp_framing {
@@ -31,8 +31,8 @@ enum tcp_framing {
 };
 
 struct tcp_config {
-	unsigned worker;      /* names the pools and goes into conn ids */
-	int numa;	      /* memory node of the pools; -1: any */
+	unsigned worker; /* names the pools and goes into conn ids */
+	int numa;	 /* memory node of the pools; -1: any */
 	uint32_t n_conns;
 	uint32_t n_half;      /* half-open passive connections; 0: 4096 */
 	uint32_t n_time_wait; /* 0: n_conns / 2, at least 1024 */
@@ -44,12 +44,12 @@ struct tcp_config {
 	/* Record buffers per size (0: from max_mem), header mbufs and indirect mbufs (0: 8192,
 	 * 32768). What the port's queues can hold comes on top. */
 	uint32_t n_bufs[TCP_POOLS], n_headers, n_pieces;
-	uint64_t max_mem;     /* bytes of record buffers in use by all conns; 0: 256 MiB */
-	uint32_t rx_max;      /* receive window bound of one conn; 0: 4 MiB */
-	uint32_t tx_max;      /* congestion window bound of one conn; 0: 4 MiB */
-	uint32_t records;     /* bit k: kind k is TCP_RECORDS, else TCP_RAW */
-	const char *congestion; /* a row of the congestion table; NULL: "cubic" */
-	uint64_t keepalive_us;	/* idle time before probes; 0: none */
+	uint64_t max_mem;	     /* bytes of record buffers in use by all conns; 0: 256 MiB */
+	uint32_t rx_max;	     /* receive window bound of one conn; 0: 4 MiB */
+	uint32_t tx_max;	     /* congestion window bound of one conn; 0: 4 MiB */
+	uint32_t records;	     /* bit k: kind k is TCP_RECORDS, else TCP_RAW */
+	const char *congestion;	     /* a row of the congestion table; NULL: "cubic" */
+	uint64_t keepalive_us;	     /* idle time before probes; 0: none */
 	uint16_t port_min, port_max; /* source ports of tcp_open; 0: 15000, 65535 */
 	struct hash_key cookie_key;  /* SYN cookies: the same for all workers */
 	uint8_t seed[32];	     /* every other key and random choice comes from it */
@@ -83,12 +83,12 @@ void tcp_unreach(struct tcp *t, const struct addr *local, const struct addr *rem
 
 /* ---- events ---- */
 enum {
-	TCP_OPENED = 1 << 0,	/* accepted, or the dial was answered */
-	TCP_READABLE = 1 << 1,	/* a new unit is complete (edge: not repeated until more comes) */
-	TCP_WRITABLE = 1 << 2,	/* bytes were acknowledged or the peer's window grew */
-	TCP_EOF = 1 << 3,	/* the peer's FIN, all before it is complete and was taken */
-	TCP_BAD_UNIT = 1 << 4,	/* TCP_RECORDS: no record header; nothing more is read */
-	TCP_CLOSED = 1 << 5,	/* the last event: see reason; tcp_release is due */
+	TCP_OPENED = 1 << 0,   /* accepted, or the dial was answered */
+	TCP_READABLE = 1 << 1, /* a new unit is complete (edge: not repeated until more comes) */
+	TCP_WRITABLE = 1 << 2, /* bytes were acknowledged or the peer's window grew */
+	TCP_EOF = 1 << 3,      /* the peer's FIN, all before it is complete and was taken */
+	TCP_BAD_UNIT = 1 << 4, /* TCP_RECORDS: no record header; nothing more is read */
+	TCP_CLOSED = 1 << 5,   /* the last event: see reason; tcp_release is due */
 };
 enum tcp_reason {
 	TCP_DONE = 1,	 /* both sides closed in good order */
@@ -151,8 +151,8 @@ uint64_t tcp_rx_offset(const struct tcp *t, uint32_t conn);
 const uint8_t *tcp_bad_unit(const struct tcp *t, uint32_t conn);
 
 /* ---- writing ---- */
-/* Bytes that could leave now: min(cwnd, peer's window) - in flight - queued. 0 before TCP_OPENED and
- * after tcp_close. Pushing more is allowed, and then waits. */
+/* Bytes that could leave now: min(cwnd, peer's window) - in flight - queued. 0 before TCP_OPENED
+ * and after tcp_close. Pushing more is allowed, and then waits. */
 uint32_t tcp_room(const struct tcp *t, uint32_t conn);
 /* cap bytes (at most TCP_UNIT_MAX) in which to build the next bytes of the stream; NULL when there
  * is no memory (counted) or the conn is closing. One reservation at a time: a second call without

@@ -1,5 +1,5 @@
-/* wait.c - TIME-WAIT (RFC 9293 3.6.1): the 4-tuples of closed connections, apart from the conns, in a
- * bounded queue whose oldest makes room. */
+/* wait.c - TIME-WAIT (RFC 9293 3.6.1): the 4-tuples of closed connections, apart from the conns, in
+ * a bounded queue whose oldest makes room. */
 #include "dataplane/tcp/internal.h"
 
 static void wait_unlink(struct tcp *t, struct time_wait *w)
@@ -46,8 +46,13 @@ void wait_add(struct tcp *t, const struct conn *c, uint64_t now_us)
 		i = slots_take(&t->wait_slots);
 	}
 	t->waits[i] = (struct time_wait) {
-		.local = c->local, .remote = c->remote, .tuple = c->tuple, .snd_nxt = c->snd_nxt,
-		.rcv_nxt = c->rcv_nxt, .ts_off = c->ts_off, .ts_recent = c->ts_recent,
+		.local = c->local,
+		.remote = c->remote,
+		.tuple = c->tuple,
+		.snd_nxt = c->snd_nxt,
+		.rcv_nxt = c->rcv_nxt,
+		.ts_off = c->ts_off,
+		.ts_recent = c->ts_recent,
 		.has_ts = c->flags & F_TS,
 	};
 	wait_queue(t, i, now_us);
@@ -62,8 +67,12 @@ void wait_expire(struct tcp *t, uint64_t now_us)
 
 static void wait_ack(struct tcp *t, const struct time_wait *w, uint64_t now_us)
 {
-	struct tcp_hdr h = {.src_port = w->local.port, .dst_port = w->remote.port,
-			    .seq = w->snd_nxt, .ack = w->rcv_nxt, .flags = TCP_ACK, .window = 1};
+	struct tcp_hdr h = {.src_port = w->local.port,
+			    .dst_port = w->remote.port,
+			    .seq = w->snd_nxt,
+			    .ack = w->rcv_nxt,
+			    .flags = TCP_ACK,
+			    .window = 1};
 
 	if (w->has_ts) {
 		h.opts = TCP_OPT_TS;

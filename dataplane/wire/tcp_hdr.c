@@ -1,4 +1,5 @@
-/* tcp_hdr.c - the TCP header and its options: the first thing tcp_in reads, the last tcp_out writes. */
+/* tcp_hdr.c - the TCP header and its options: the first thing tcp_in reads, the last tcp_out
+ * writes. */
 #include "dataplane/wire/tcp_hdr.h"
 
 enum { KIND_END, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_OK, KIND_SACK, KIND_TS = 8 };
@@ -140,7 +141,8 @@ size_t tcp_hdr_build(const struct tcp_hdr *h, uint8_t *p)
 	if (h->opts & TCP_OPT_SACK && h->n_sack) {
 		uint8_t n = sack_fitting(h->opts, h->n_sack);
 
-		wr_u32(&w, (uint32_t)KIND_NOP << 24 | KIND_NOP << 16 | KIND_SACK << 8 | (2u + 8u * n));
+		wr_u32(&w,
+		       (uint32_t)KIND_NOP << 24 | KIND_NOP << 16 | KIND_SACK << 8 | (2u + 8u * n));
 		for (uint8_t i = 0; i < n; i++) {
 			wr_u32(&w, h->sack[i].start);
 			wr_u32(&w, h->sack[i].end);

@@ -9,7 +9,13 @@
 #define TCP_HDR_MAX 60
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
-enum { TCP_OPT_MSS = 1, TCP_OPT_WSCALE = 2, TCP_OPT_SACK_OK = 4, TCP_OPT_TS = 8, TCP_OPT_SACK = 16 };
+enum {
+	TCP_OPT_MSS = 1,
+	TCP_OPT_WSCALE = 2,
+	TCP_OPT_SACK_OK = 4,
+	TCP_OPT_TS = 8,
+	TCP_OPT_SACK = 16
+};
 
 struct tcp_hdr {
 	uint16_t src_port, dst_port;

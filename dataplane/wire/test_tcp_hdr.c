@@ -80,10 +80,18 @@ static void test_round_trip(void **state)
 	(void)state;
 	for (unsigned opts = 0; opts < 32; opts++) {
 		for (uint8_t n = 0; n <= 4; n++) {
-			struct tcp_hdr a = {.src_port = 9001, .dst_port = 443, .seq = 0xfffffff0,
-					    .ack = 0x80000001, .flags = TCP_ACK | TCP_PSH, .opts = opts,
-					    .window = 501, .mss = 1460, .wscale = 7, .ts_val = 0xdeadbeef,
-					    .ts_ecr = 5, .n_sack = n};
+			struct tcp_hdr a = {.src_port = 9001,
+					    .dst_port = 443,
+					    .seq = 0xfffffff0,
+					    .ack = 0x80000001,
+					    .flags = TCP_ACK | TCP_PSH,
+					    .opts = opts,
+					    .window = 501,
+					    .mss = 1460,
+					    .wscale = 7,
+					    .ts_val = 0xdeadbeef,
+					    .ts_ecr = 5,
+					    .n_sack = n};
 			struct tcp_hdr b;
 			uint8_t p[TCP_HDR_MAX + 1];
 
