@@ -130,7 +130,7 @@ void link_end(struct links *l, struct link *k, enum ctl_why why, unsigned reason
 void link_free(struct links *l, struct link *k);
 void link_open(struct links *l, struct link *k);
 uint64_t link_id_key(const struct links *l, const uint8_t rsa_id[KEYS_RSA_ID]);
-bool addr_is_private(const struct addr *a);
+bool link_is_private(const struct addr *a);
 void time_remove(struct links *l, struct link *k);
 
 /* tls.c */

@@ -23,7 +23,7 @@ uint64_t link_id_key(const struct links *l, const uint8_t rsa_id[KEYS_RSA_ID])
 	return hash_bytes(&l->hash, rsa_id, KEYS_RSA_ID) | 1; /* a map's key is never 0 */
 }
 
-bool addr_is_private(const struct addr *a)
+bool link_is_private(const struct addr *a)
 {
 	static const struct {
 		uint8_t family, bits, ip[2];
@@ -328,7 +328,7 @@ void links_opened(struct links *l, wid conn, const struct ctl_conn_opened *m)
 	k->peer.conn = conn;
 	k->peer.local_addr = m->local;
 	k->peer.remote = m->remote;
-	k->peer.local = addr_is_private(&m->remote);
+	k->peer.local = link_is_private(&m->remote);
 	if (map_put(&l->by_conn, conn, k->slot) < 0 || shake_new(l, k) < 0) {
 		link_end(l, k, CTL_WHY_RESOURCE, DESTROY_RESOURCELIMIT);
 		return;
@@ -415,7 +415,7 @@ int links_replayed(struct links *l, wid conn, const struct addr *local, const st
 	memcpy(k->peer.ed_id, tag.ed_id, sizeof(k->peer.ed_id));
 	k->peer.local_addr = *local;
 	k->peer.remote = *remote;
-	k->peer.local = addr_is_private(remote);
+	k->peer.local = link_is_private(remote);
 	if (map_put(&l->by_conn, conn, k->slot) < 0 || enter_open(l, k) < 0) {
 		link_free(l, k);
 		return ERR_FULL;
