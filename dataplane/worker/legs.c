@@ -32,7 +32,7 @@ void on_leg_make(struct worker *w, wid circ, wid conn_id, uint8_t command, const
 	uint32_t conn = tcp_check(w->tcp, conn_id), leg, slot;
 	struct link *k;
 
-	if (conn == SLOT_NONE || w->conn[conn].shut ||
+	if (conn == SLOT_NONE || w->conn[conn].shut || tls_worn(&w->tls, conn) ||
 	    link_of(&w->links, conn)->state != LINK_OPEN) {
 		leg_refuse(w, circ, DESTROY_CHANNEL_CLOSED);
 		return;

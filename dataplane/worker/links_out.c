@@ -104,6 +104,8 @@ static void link_serve(struct worker *w, uint32_t conn)
 	}
 	if (tls_pending(&w->tls, conn))
 		link_flush_small(w, conn);
+	if (!tls_ready(&w->tls, conn))
+		return; /* a KeyUpdate waits for a buffer: nothing may overtake it */
 	for (unsigned i = 0; i < RECORDS_A_LINK && may_write(w) && serve_record(w, conn); i++)
 		;
 	w->sched.conn[conn].served_us = w->now_us;
@@ -168,6 +170,10 @@ int link_write(struct worker *w, uint32_t conn, const uint8_t *bytes, size_t len
 	w->worked = true;
 	if (link_of(&w->links, conn)->state == LINK_TLS)
 		return write_raw(w, conn, bytes, len);
+	if (tls_pending(&w->tls, conn))
+		link_flush_small(w, conn);
+	if (!tls_ready(&w->tls, conn))
+		return ERR_FULL;
 	record = tcp_reserve(w->tcp, conn, (uint32_t)(head + len + tail));
 	if (!record)
 		return ERR_FULL;

@@ -43,7 +43,7 @@ static int level_of(const char *name)
 	static const char *const names[] = {"err", "warn", "notice", "info", "debug"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(names[i], name) == 0)
+		if (strncmp(names[i], name, strlen(names[i])) == 0)
 			return (int)i;
 	return LOG_NOTICE;
 }
