@@ -71,10 +71,10 @@ void rooms_tick(struct control *c);
 /* The struct keys_config of a torrc. */
 struct keys_config rooms_keys_config(const struct config *f);
 
-/* ---- onion.c: keys that rotate, and who must know ---- */
+/* ---- rotate.c: keys that rotate, and who must know ---- */
 /* The pool's keys, from the present onion keys. 0 or negative. */
-int onion_hand_out(struct control *c);
-void onion_tick(struct control *c, int64_t now_s);
+int rotate_hand_out(struct control *c);
+void rotate_tick(struct control *c, int64_t now_s);
 
 /* ---- exits.c: policy and resolver ---- */
 /* Makes the policy of the torrc. 0 or ERR_CONFIG with a sentence in why (POLICY_ERROR bytes). */

@@ -109,7 +109,7 @@ static int open_pool(struct control *c)
 	if (rc == 0)
 		rc = handshake_pair_new(&c->junk_onion);
 	if (rc == 0)
-		rc = onion_hand_out(c);
+		rc = rotate_hand_out(c);
 	if (rc == 0)
 		circ_set_pool(c->circs, c->pool);
 	return rc;
@@ -219,7 +219,7 @@ void rooms_tick(struct control *c)
 		return;
 	ops_tick(c->ops, now_s);
 	links_tick(c->links);
-	onion_tick(c, now_s);
+	rotate_tick(c, now_s);
 	count_traffic(c, now_s);
 	dir_tick(c->dir, now_s);
 	reach_tick(c, now_s);

@@ -1,9 +1,9 @@
-/* onion.c - keys that rotate, and the rooms that must hear of it: pool, TLS context, descriptor. */
+/* rotate.c - keys that rotate, and the rooms that must hear of it: pool, TLS context, descriptor. */
 #include "controlplane/main/control.h"
 
 #define KEYS_TICK_S 60
 
-int onion_hand_out(struct control *c)
+int rotate_hand_out(struct control *c)
 {
 	struct onion_keys *o = keys_onion_get(c->keys);
 	struct handshake_keys h = {.n_onion = o->n, .junk = c->junk_onion};
@@ -23,7 +23,7 @@ int onion_hand_out(struct control *c)
 
 static void changed(struct control *c, unsigned what)
 {
-	if (what & KEYS_ONION && onion_hand_out(c) < 0)
+	if (what & KEYS_ONION && rotate_hand_out(c) < 0)
 		log_warn("the new onion key could not be handed to the handshake threads");
 	if (what & KEYS_LINK && links_renew(c->links) < 0)
 		log_warn("the new link certificates could not be taken into use");
@@ -36,7 +36,7 @@ static void changed(struct control *c, unsigned what)
 	}
 }
 
-void onion_tick(struct control *c, int64_t now_s)
+void rotate_tick(struct control *c, int64_t now_s)
 {
 	if (now_s < c->keys_at_s && c->keys_at_s - now_s <= KEYS_TICK_S)
 		return;
