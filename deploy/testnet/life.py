@@ -113,6 +113,17 @@ def up(net, slot, build):
     say(f"net: started {' '.join(started)}" if started else "net: everything was up already")
     _logs(net)
     wait_consensus(net)
+    check_slot(net)
+
+
+def check_slot(net):
+    """Says so, with the end of its log, if the slot's relay did not survive its start."""
+    if net.slot_kind == "none" or slot_alive(net):
+        return
+    lines = []
+    for name in ("tor.log", "ramson.log", "out.log"):
+        lines += (net.read("slot", name) or "").splitlines()[-12:]
+    raise RuntimeError("the slot's relay has ended:\n  " + "\n  ".join(lines))
 
 
 def wait_consensus(net, limit_s=120):
@@ -155,6 +166,8 @@ def change_slot(net, kind, build):
     _start(net, "slot", build)
     say(f"net: the slot holds {kind}")
     _logs(net)
+    time.sleep(0 if kind == "none" else 3)
+    check_slot(net)
 
 
 def slot_alive(net):

@@ -1,5 +1,5 @@
 """One torrc a node. What a private network of private addresses needs, and which thresholds let flags be earned."""
-from nodes import (AUTHORITIES, DIR_PORT, GATEWAY4, GATEWAY6, MGMT_DNS4, OR_PORT, SLOT_PORT, V4_LEN, V6_LEN)
+from nodes import (AUTHORITIES, DEST_NAME, DIR_PORT, GATEWAY4, GATEWAY6, OR_PORT, SLOT_PORT, V4_LEN, V6_LEN)
 
 # A consensus every 20 s. Tor's own floor in testing networks is 10 s; at 20 s three authorities cost about 1 % of
 # a core. All three authorities must agree on these numbers, and 20 s must divide a day.
@@ -74,9 +74,10 @@ ExitPolicy accept *:*
 ExitPolicy accept6 *:*
 """
 
+EXIT_RESOLVER = "ServerDNSResolvConfFile {resolv}"
+
 # Tor probes its resolver for lies about well-known names; there is no such name in here.
-EXIT_DNS = """
-ServerDNSResolvConfFile {resolv}
+TOR_PROBES = """
 ServerDNSDetectHijacking 0
 ServerDNSTestAddresses {name}
 """
@@ -137,26 +138,29 @@ def dir_authority_lines(net):
 
 def text(net, node, authorities=True, extra=""):
     """The torrc of a node. With authorities=False only what `tor --list-fingerprint` needs."""
-    parts = [RAMSON_COMMON if node.kind == "slot" and net.slot_kind == "ramson" else COMMON]
+    ramson = node.kind == "slot" and net.slot_kind == "ramson"
+    parts = [RAMSON_COMMON if ramson else COMMON]
     if authorities:
         parts.append(dir_authority_lines(net))
     if node.is_relay:
         parts.append(RELAY)
-        parts.append("" if node.kind in ("client", "onion") else "SocksPort 0\n")
+        parts.append("" if ramson else "SocksPort 0")
         parts.append("" if node.kind == "slot" else PRESUMED)
-        parts.append(EXIT + EXIT_DNS if node.kind in ("exit", "slot") else NO_EXIT)
+        parts.append(EXIT if node.kind in ("exit", "slot") else NO_EXIT)
+        parts.append(EXIT_RESOLVER if node.kind in ("exit", "slot") else "")
+        parts.append(TOR_PROBES if node.kind in ("exit", "slot") and not ramson else "")
     if node.kind == "authority":
         parts += [AUTHORITY, VOTING, FLAGS]
     if node.kind == "client":
         parts.append(CLIENT)
     if node.kind == "onion":
         parts.append(ONION)
-    if node.kind == "slot" and net.slot_kind == "ramson":
+    if ramson:
         parts.append(DATAPLANE)
     resolv = net.path("slot" if node.kind == "slot" else "dns", "resolv.conf")
     filled = "\n".join(p.strip() for p in parts if p.strip()).format(
         data=net.data(node), dir=net.path(node.name), nickname=net.nickname(node), v4=node.v4, v6=node.v6,
-        port=OR_PORT, dirport=DIR_PORT, resolv=resolv, name="dest.test", iface=SLOT_PORT, v4_len=V4_LEN,
+        port=OR_PORT, dirport=DIR_PORT, resolv=resolv, name=DEST_NAME, iface=SLOT_PORT, v4_len=V4_LEN,
         v6_len=V6_LEN, gw4=GATEWAY4, gw6=GATEWAY6)
     return filled + "\n" + extra
 
@@ -164,5 +168,3 @@ def text(net, node, authorities=True, extra=""):
 def resolv_conf(server):
     return f"nameserver {server}\noptions timeout:2 attempts:2\n"
 
-
-SLOT_RESOLVER = MGMT_DNS4
