@@ -117,7 +117,7 @@ static void queue_close(struct afp_queue *q)
 /* All sockets of the port become one group that shares out what arrives by our program. */
 static int fanout_join(struct afp *a, unsigned n)
 {
-	int type = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID << 8, arg = type << 16;
+	int type = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID << 8, arg = (int)((unsigned)type << 16);
 	struct sock_filter prog[FLOW_PROGRAM_MAX];
 	struct sock_fprog fprog = {.filter = prog};
 	socklen_t len = sizeof(arg);

@@ -11,6 +11,7 @@
 
 #include "drivers/internal.h"
 
+#define EAL_ARG	     256 /* longest argument */
 #define EAL_SLACK_MB 64 /* rings, hash tables and DPDK's own heap */
 
 /* Free hugepages of the default size, in MB. */
@@ -38,6 +39,8 @@ static int cores_check(const char *cores, char *err)
 	const char *p = cores;
 	cpu_set_t may;
 
+	if (strlen(cores) >= EAL_ARG)
+		return port_fail(err, "DataplaneCores: the list is too long; use ranges like 0-31");
 	if (sched_getaffinity(0, sizeof(may), &may) < 0)
 		CPU_ZERO(&may);
 	for (;;) {
@@ -66,14 +69,14 @@ static int cores_check(const char *cores, char *err)
 }
 
 struct eal_args {
-	char *v[24];
+	char *v[16], text[16][EAL_ARG];
 	int n;
 };
 
 static void add(struct eal_args *a, const char *s)
 {
-	/* EAL keeps and permutes them: they live as long as the process. */
-	a->v[a->n++] = strdup(s);
+	a->v[a->n] = a->text[a->n];
+	snprintf(a->text[a->n++], sizeof(a->text[0]), "%s", s);
 }
 
 static void add_memory(struct eal_args *a, unsigned mem_mb, bool huge)
@@ -106,16 +109,19 @@ int eal_start(const struct eal_config *config, struct eal_info *info, char err[P
 	const char *cores = config->cores ? config->cores : "0", *args = "";
 	const struct port_kind *kind = NULL;
 	unsigned mem_mb = config->mem_mb + EAL_SLACK_MB;
-	struct eal_args a = {.n = 0};
+	static struct eal_args a; /* EAL keeps and permutes them */
 	bool huge;
 
 	if (config->port && !(kind = port_kind_of(config->port, &args, err)))
 		return -1;
 	if (cores_check(cores, err) < 0)
 		return -1;
+	if (strlen(args) >= EAL_ARG)
+		return port_fail(err, "DataplanePort: %.40s... is too long", args);
 	if (kind)
 		mem_mb += kind->rx_mb * (config->n_queues ? config->n_queues : 1);
 	huge = hugepages_free_mb() >= mem_mb;
+	a.n = 0;
 	add(&a, "ramson");
 	add(&a, "-l");
 	add(&a, cores);
@@ -123,7 +129,6 @@ int eal_start(const struct eal_config *config, struct eal_info *info, char err[P
 	add_devices(&a, kind, args);
 	add(&a, "--no-telemetry");
 	add(&a, config->verbose ? "--log-level=7" : "--log-level=3");
-	add(&a, "--log-level=pmd.net.af_packet:3");
 	if (rte_eal_init(a.n, a.v) < 0)
 		return port_fail(err, "DPDK does not start with %u MB %s on cores %s: %s; free memory, or "
 				 "check DataplaneCores and the PCI address in DataplanePort",

@@ -69,7 +69,7 @@ bool wire_cut(struct rte_mbuf *m, unsigned mtu, wire_put put, void *arg)
 	static __thread uint8_t super[SUPER_MAX];
 	struct cut c = {.frame = super, .len = m->pkt_len, .l3_len = m->l3_len};
 	bool seg = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-	uint32_t size;
+	uint32_t size = 0;
 
 	if (m->pkt_len > sizeof(super) || m->pkt_len < ETH_LEN ||
 	    (!seg && m->pkt_len > mtu + ETH_LEN))
