@@ -140,8 +140,10 @@ static void attach_memory(void)
 static void open_port(const struct options *o)
 {
 	struct port_config cf = {.n_queues = plane.n_workers, .numa = -1};
-	struct eal_config eal = {.cores = o->cores, .mem_mb = (unsigned)o->mem_mb, .port = o->port,
-				 .n_queues = plane.n_workers, .verbose = o->log_level >= LOG_DEBUG};
+	/* What mbufs and pools cost beside the bytes they hold: half as much again for the small ones. */
+	struct eal_config eal = {.cores = o->cores, .mem_mb = (unsigned)(o->mem_mb * 3 / 2 + 128),
+				 .port = o->port, .n_queues = plane.n_workers,
+				 .verbose = o->log_level >= LOG_DEBUG};
 	struct eal_info info;
 	char err[PORT_ERR];
 
