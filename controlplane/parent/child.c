@@ -105,6 +105,11 @@ char **parent_dataplane_argv(const char *bin_dir, const struct config *c)
 		add(&a, "--user");
 		add(&a, "%s", c->user);
 	}
+	/* What was not asked for is not taken in advance: the dataplane's own default is small. */
+	if (c->max_mem_in_queues) {
+		add(&a, "--mem");
+		add(&a, "%lld", (long long)c->max_mem_in_queues >> 20);
+	}
 	add_log(&a, &c->log_target[0]);
 	return done(&a);
 }

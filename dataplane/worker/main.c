@@ -137,11 +137,24 @@ static void attach_memory(void)
 	plane.ctl = s;
 }
 
+/* TCP's buffers are half of what may be held in queues; the other half is cells in slots, which take
+ * ordinary memory when they are used. */
+static uint64_t tcp_bytes(const struct options *o)
+{
+	return MAX(o->mem_mb * 1024 * 1024 / 2 / plane.n_workers, 64ull << 20);
+}
+
+/* What DPDK must have for them: small buffers weigh half as much again as what they hold. */
+static unsigned eal_mb(const struct options *o)
+{
+	return (unsigned)((tcp_bytes(o) >> 20) * 3 / 2 + 48) * plane.n_workers;
+}
+
 static void open_port(const struct options *o)
 {
 	struct port_config cf = {.n_queues = plane.n_workers, .numa = -1};
 	/* What mbufs and pools cost beside the bytes they hold: half as much again for the small ones. */
-	struct eal_config eal = {.cores = o->cores, .mem_mb = (unsigned)(o->mem_mb * 3 / 2 + 128),
+	struct eal_config eal = {.cores = o->cores, .mem_mb = eal_mb(o),
 				 .port = o->port, .n_queues = plane.n_workers,
 				 .verbose = o->log_level >= LOG_DEBUG};
 	struct eal_info info;
@@ -191,7 +204,7 @@ static void plan(struct options *o)
 	plane.tcp = (struct tcp_config) {
 		.numa = -1, .n_conns = o->n_conns, .mss4 = (uint16_t)(p->mtu - 40),
 		.mss6 = (uint16_t)(p->mtu - 60), .tso_max = p->tso_max ? MIN(p->tso_max, 60000u) : 0,
-		.tx_segs = p->tx_segs, .max_mem = o->mem_mb * 1024 * 1024 / plane.n_workers,
+		.tx_segs = p->tx_segs, .max_mem = tcp_bytes(o),
 		.keepalive_us = 0,
 	};
 	if (getrandom(&plane.tcp.cookie_key, sizeof(plane.tcp.cookie_key), 0) < 0)
@@ -233,7 +246,7 @@ static void on_term(int signal_number)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.cores = "0", .log_level = LOG_NOTICE, .mem_mb = 512, .n_conns = 16384,
+	struct options o = {.cores = "0", .log_level = LOG_NOTICE, .mem_mb = 256, .n_conns = 16384,
 			    .n_circs = 65536, .n_streams = 32768};
 	struct worker *workers;
 	uint8_t seed[16];
