@@ -106,7 +106,7 @@ static void genuine(struct fake_end *e, unsigned from, bool flip, unsigned where
 /* Steps: 0 a genuine cell; 1 the same, spoilt; 2 a genuine cell for the other side; else own bytes. */
 static void cells(struct fake_end *to, struct fake_end *other, unsigned side, struct reader *r)
 {
-	while (rd_left(r) && !to->closed) {
+	while (rd_left(r) && !r->bad && !to->closed) {
 		uint8_t step = rd_u8(r), cell[4096];
 		size_t n;
 
