@@ -76,6 +76,7 @@ struct origin {
 	struct rng rng;
 	struct cipher cipher;
 	uint64_t now_us, next_cookie;
+	uint64_t tested_us; /* circuits for the bandwidth test were started; 0: never */
 	struct circuit *circs[ORIGIN_CIRCS];
 	struct link_wait *waits;
 	unsigned n_fetches;

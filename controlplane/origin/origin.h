@@ -45,10 +45,12 @@ int origin_fetch(void *origin, const struct dir_target *to, const uint8_t *reque
  * dir_set_reachable, not here. 0, or ERR_NOT_NOW: no relays with known keys, or no such address. */
 #define ORIGIN_TESTS 4
 int origin_selftest(struct origin *o, int family, uint64_t now_us);
-/* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over the test
- * circuits that are open (T3), in the ticks that follow. How many circuits are used; with fewer than
- * n_needed open, ERR_NOT_NOW and nothing is sent (tor waits for ORIGIN_TESTS). */
-int origin_bandwidth_test(struct origin *o, unsigned n_needed);
+/* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over
+ * ORIGIN_TESTS test circuits (T3), in the ticks that follow. How many circuits carry them; while not
+ * so many are open they are started, and ERR_NOT_NOW says to ask again later. */
+int origin_bandwidth_test(struct origin *o, uint64_t now_us);
+/* The dataplane has died: every circuit is gone; fetches end with ERR_SYSTEM at the next tick. */
+void origin_lost(struct origin *o);
 
 /* ---- what came up the wall, each called by its handler; unknown ids are counted and dropped ---- */
 void origin_opened(struct origin *o, uint64_t cookie, wid circ, int why, uint64_t now_us);

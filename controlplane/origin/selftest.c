@@ -4,6 +4,7 @@
 
 #define DROPS_MAX	1000
 #define DROPS_A_TICK	64
+#define AGAIN_US	10000000ull
 
 /* A relay to build through: it runs, its keys are known, it is not us and not in the path. */
 static bool is_fit(const struct origin *o, const struct dir_node *n, const struct dir_target *path,
@@ -112,20 +113,26 @@ int origin_selftest(struct origin *o, int family, uint64_t now_us)
 	return error;
 }
 
-int origin_bandwidth_test(struct origin *o, unsigned n_needed)
+int origin_bandwidth_test(struct origin *o, uint64_t now_us)
 {
 	struct circuit *open[ORIGIN_CIRCS];
 	uint64_t n_cells = MIN((uint64_t)o->config->relay_rate * 10 / CELL_LEN, DROPS_MAX);
 	unsigned n = 0;
 
+	o->now_us = now_us;
 	for (unsigned i = 0; i < ORIGIN_CIRCS; i++) {
 		struct circuit *c = o->circs[i];
 
 		if (c && c->kind == CIRC_TEST && c->state == CIRC_OPEN)
 			open[n++] = c;
 	}
-	if (!n || n < n_needed)
+	if (n < ORIGIN_TESTS) {
+		if (!o->tested_us || now_us - o->tested_us > AGAIN_US) {
+			o->tested_us = now_us + 1; /* never 0 */
+			origin_selftest(o, 4, now_us);
+		}
 		return ERR_NOT_NOW;
+	}
 	for (unsigned i = 0; i < n; i++)
 		open[i]->n_drop = (unsigned)(n_cells / n);
 	log_info("Bandwidth self-test over %u circuits.", n);
