@@ -6,54 +6,47 @@
 #include "controlplane/exit/exit.h"
 #include "controlplane/handshake/handshake.h"
 #include "controlplane/hs/hs.h"
+#include "controlplane/link/link.h"
 #include "dataplane/ctl.h"
 
-struct event_base;
 struct door;
+struct dir;
+struct dir_answer;
 struct circs;
 
-/* What is known of the other end of a link. */
-struct circ_peer {
-	uint8_t kind; /* enum ctl_peer */
-	bool has_rsa, has_ed;
-	uint8_t rsa_id[20], ed_id[32];
-	struct addr addr; /* as the socket sees it */
-};
 /* What the consensus says of a relay. */
 struct circ_node {
 	bool has_ed;
 	uint8_t ed_id[32];
 	struct addr or4, or6; /* family 0: none */
 };
-/* Whom to extend to: addresses already judged; a family that must not be dialled is 0. */
-struct circ_target {
-	uint8_t rsa_id[20], ed_id[32];
-	bool has_ed;
-	struct addr or4, or6;
-};
-/* The link is there (why 0) or is not to be had (a DESTROY reason). */
-typedef void circ_link_fn(void *arg, wid conn, int why);
 
-/* One request on a directory stream, from the first byte on; the answerer keeps what it needs. */
-struct circ_dir_stream;
-
-/* The rooms and decisions around this one; main joins them. Each takes arg first. */
+/* The rooms around this one, as it asks them; each function takes arg first. circ_outside_of fills
+ * this in for the real ones, a test brings its own. */
 struct circ_outside {
 	void *arg;
-	/* false: no such link (any more). */
-	bool (*peer)(void *arg, wid conn, struct circ_peer *peer);
-	/* Finds or makes a link for extending; fn is called once, maybe before this returns. */
-	void (*link)(void *arg, const struct circ_target *to, circ_link_fn *fn, void *fn_arg);
+	/* NULL: no such link (any more). */
+	const struct link_peer *(*peer)(void *arg, wid conn);
+	/* As link_get and link_forget. */
+	wid (*link)(void *arg, const struct link_target *to, link_cb cb, void *cb_arg,
+		    unsigned *reason);
+	void (*link_forget)(void *arg, link_cb cb, void *cb_arg);
 	/* The relay with this RSA identity in the consensus; false: not listed. */
 	bool (*node)(void *arg, const uint8_t rsa_id[20], struct circ_node *node);
 	/* Is this a relay's or an authority's port, which exits must not reach (interop E8)? */
 	bool (*reentry)(void *arg, const struct addr *to);
-	/* Answers one whole directory request: bytes gathered so far are req. > 0: that many bytes
-	 * at *answer, to be released with dir_free; 0: more bytes are needed; negative: hang up. */
-	long (*dir_answer)(void *arg, const uint8_t *req, size_t len, const struct addr *from,
-			   uint8_t **answer);
-	void (*dir_free)(void *arg, uint8_t *answer);
+	/* As dir_serve, dir_answer_read and dir_answer_free. */
+	int (*dir_serve)(void *arg, const uint8_t *request, size_t len, const struct addr *peer,
+			 struct dir_answer **answer);
+	size_t (*dir_read)(void *arg, struct dir_answer *answer, uint8_t *to, size_t cap);
+	void (*dir_free)(void *arg, struct dir_answer *answer);
 };
+struct circ_neighbours { /* the arg of the functions that circ_outside_of fills in */
+	struct links *links;
+	struct dir *dir;
+};
+/* n must outlive the room that uses *out. */
+void circ_outside_of(struct circ_outside *out, struct circ_neighbours *n);
 
 /* Settings; replaced whole on reload and when a consensus changes a parameter. */
 struct circ_settings {
@@ -108,7 +101,6 @@ struct circ_figures {
 };
 
 struct circ_rooms {
-	struct event_base *base;
 	struct door *door;
 	struct handshake_pool *pool; /* made with circ_handshake_done and this room as arg */
 	struct dns *dns;
@@ -117,7 +109,8 @@ struct circ_rooms {
 	uint64_t dir_bytes_max; /* bound of what directory streams hold in sum; 0: 64 MiB */
 };
 
-/* 0 or ERR_FULL. rooms->pool may be set later by circ_set_pool (it needs us first). */
+/* 0 or ERR_FULL. rooms->pool may be set later by circ_set_pool (it needs us first). To end: free
+ * the pool, the dns room, this one, and then hs and the door. */
 int circ_new(struct circs **c, const struct circ_rooms *rooms);
 void circ_set_pool(struct circs *c, struct handshake_pool *pool);
 void circ_free(struct circs *c);

@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <ctype.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <stdio.h>
@@ -152,27 +154,40 @@ static void on_udp(evutil_socket_t fd, short what, void *arg)
 	event_add(l->event, begins(q.name, "slow.") ? &slow : &now);
 }
 
+static void on_tcp_read(struct bufferevent *bev, void *arg)
+{
+	struct evbuffer *in = bufferevent_get_input(bev);
+	uint8_t p[600], out[600];
+	struct query q;
+	size_t len;
+
+	while (evbuffer_copyout(in, p, sizeof(p)) > 2) {
+		len = be16_get(p);
+		if (evbuffer_get_length(in) < 2 + len)
+			return;
+		evbuffer_drain(in, 2 + len);
+		if (!query_read(&q, p + 2, len))
+			continue;
+		seen.n_tcp++;
+		len = answer_make(out + 2, sizeof(out) - 2, p + 2, &q, true);
+		be16_put(out, (uint16_t)len);
+		bufferevent_write(bev, out, len + 2);
+	}
+}
+
+static void on_tcp_end(struct bufferevent *bev, short what, void *arg)
+{
+	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
+		bufferevent_free(bev);
+}
+
 static void on_tcp(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
 		   int len, void *arg)
 {
-	uint8_t p[600], out[600];
-	struct query q;
-	ssize_t n;
+	struct bufferevent *bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
 
-	/* One question a connection: it is there, or c-ares asks again. */
-	evutil_make_socket_nonblocking(fd);
-	for (int i = 0; i < 100 && (n = recv(fd, p, sizeof(p), 0)) < 2; i++)
-		usleep(2000);
-	if (n > 2 && query_read(&q, p + 2, (size_t)n - 2)) {
-		size_t out_len = answer_make(out + 2, sizeof(out) - 2, p + 2, &q, true);
-
-		seen.n_tcp++;
-		be16_put(out, (uint16_t)out_len);
-		if (send(fd, out, out_len + 2, MSG_NOSIGNAL) < 0)
-			seen.n_tcp--;
-	}
-	usleep(20000);
-	close(fd);
+	bufferevent_setcb(bev, on_tcp_read, NULL, on_tcp_end, NULL);
+	bufferevent_enable(bev, EV_READ);
 }
 
 /* UDP and TCP on one port of loopback. */
@@ -235,6 +250,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	dns_free(dns);
+	for (int i = 0; i < 20; i++, usleep(500)) /* the ends of its TCP connections */
+		event_base_loop(base, EVLOOP_NONBLOCK);
 	evconnlistener_free(tcp_listener);
 	event_free(udp_event);
 	close(udp);
