@@ -123,9 +123,9 @@ static int neigh_find(int fd, unsigned ifindex, const struct port_addr *a, uint8
 
 	for (;;) {
 		ssize_t got = recv(fd, buf, sizeof(buf), 0);
-		int len = (int)got;
+		unsigned len = got > 0 ? (unsigned)got : 0;
 
-		if (got <= 0)
+		if (!len)
 			return -1;
 		for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)

@@ -5,7 +5,7 @@
 #include "drivers/internal.h"
 
 const struct port_kind *const port_kinds[] = {
-	&port_af_packet, &port_af_packet_pmd, &port_tap, &port_memif, &port_pci, &port_wire, NULL,
+	&port_af_packet, &port_af_packet_pmd, &port_af_xdp, &port_tap, &port_memif, &port_pci, &port_wire, NULL,
 };
 
 static int unknown_kind(const char *spec, size_t len, char *err)

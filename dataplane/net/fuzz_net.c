@@ -130,8 +130,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	net = house();
 	for (unsigned i = 0; i < 64 && rd_left(&r) >= 3; i++, now_us += 300000) {
 		uint8_t flags = rd_u8(&r);
-		size_t n = MIN(MIN(rd_u16(&r), rd_left(&r)), 1900u);
+		size_t n = rd_u16(&r);
 
+		n = MIN(MIN(n, rd_left(&r)), 1900u);
 		m = frame(flags, rd_bytes(&r, n), n);
 		net_in(net, &m, 1, now_us, &rx);
 		use(net, &rx, now_us);

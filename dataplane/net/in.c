@@ -29,6 +29,17 @@ static uint16_t merged_size(const struct net *net, const struct frame *f)
 	return f->m->tso_segsz ? f->m->tso_segsz : (uint16_t)MAX(net->config.mtu - ip - tcp, 1u);
 }
 
+/* Whoever speaks TCP to us from the link can be answered where the frame came from. */
+static void learn_from_frame(struct net *net, const struct frame *f, struct net_rx *rx)
+{
+	struct net_neigh heard = {.ip = f->ip.src, .asked_us = true};
+
+	if (!net_on_link(net, &heard.ip) || f->p[ETH_MAC] & 1)
+		return;
+	memcpy(heard.mac, f->p + ETH_MAC, ETH_MAC);
+	neigh_heard(net, &heard, true, f->now_us, rx);
+}
+
 static void tcp_to(struct net *net, const struct frame *f, struct net_rx *rx)
 {
 	struct tcp_seg *s = &rx->segs[rx->n_segs];
@@ -47,6 +58,8 @@ static void tcp_to(struct net *net, const struct frame *f, struct net_rx *rx)
 			       .gso_size = merged_size(net, f),
 			       .src = f->ip.src,
 			       .dst = f->ip.dst};
+	if (net->config.shared)
+		learn_from_frame(net, f, rx);
 	s->src.port = be16_get(f->body);
 	s->dst.port = be16_get(f->body + 2);
 	rx->n_segs++;

@@ -33,6 +33,9 @@ struct net_config {
 	uint16_t mtu; /* of IP */
 	bool tx_csum; /* the port computes TCP checksums */
 	bool tso;     /* the port cuts */
+	/* An address is shared with the kernel (af_xdp), which gets the answers to our questions:
+	 * neighbours are learned from the frames they send, the gateways' MACs must be set. */
+	bool shared;
 	unsigned n_addrs;
 	struct net_prefix addrs[NET_ADDRS];
 	struct addr gateway4, gateway6; /* family 0: none; gateway6 may be link-local */

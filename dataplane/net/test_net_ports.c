@@ -24,6 +24,7 @@
 #include "dataplane/wire/tcp_hdr.h"
 #include "drivers/port.h"
 
+#define NO_OFFLOAD "ethtool -K rnt1 tx off >/dev/null"
 #define RUN_MAX_US 20000000ull /* of one command of the peer's */
 
 struct rig {
@@ -33,6 +34,7 @@ struct rig {
 	struct counts counts;
 	struct net_rx rx, tick;
 	unsigned n_rst[7]; /* by family: RSTs that answered our SYN */
+	unsigned n_asked;  /* segments that we answered with RST */
 	struct rte_mempool *pool;
 };
 static struct rig rig;
@@ -114,6 +116,7 @@ static void segment_in(struct rig *r, const struct tcp_seg *s)
 		r->n_rst[s->src.family]++;
 		return;
 	}
+	r->n_asked++;
 	a.ack = h.seq + 1;
 	t = segment(r, &s->dst, &s->src, &a);
 	assert_int_equal(net_out(r->net, &t, 1, now_us()), 1);
@@ -177,16 +180,19 @@ static void dial(struct rig *r, const char *from, const char *to)
 	assert_int_equal(r->n_rst[dst.family], 1);
 }
 
-static void house_open(struct rig *r, const char *spec)
+static void house_open(struct rig *r, const char *spec, bool shared)
 {
-	struct port_config pc = {.n_queues = 1, .numa = -1, .n_addrs = 2};
-	struct net_config nc = {.n_addrs = 2, .counts = &r->counts, .pool = r->pool};
+	struct port_config pc = {.n_queues = 1, .numa = -1, .n_addrs = 2, .n_ranges = 1,
+				 .ranges = {{9000, 9001}}};
+	struct net_config nc = {.n_addrs = 2, .counts = &r->counts, .pool = r->pool,
+				.shared = shared};
 	char err[PORT_ERR] = "";
 
 	net_prefix_parse(&nc.addrs[0], "10.77.0.2/24");
 	net_prefix_parse(&nc.addrs[1], "fd77::2/64");
 	for (unsigned i = 0; i < 2; i++) {
 		pc.addrs[i].family = nc.addrs[i].ip.family;
+		pc.addrs[i].shared = shared;
 		memcpy(pc.addrs[i].ip, nc.addrs[i].ip.ip, 16);
 	}
 	if (port_open(&r->port, spec, &pc, err) < 0)
@@ -227,20 +233,31 @@ static void house_try(struct rig *r)
 
 /* ---- the kinds ---- */
 
-static void on_veth(struct rig *r, const char *spec, const char *peer_setup)
+static void veth_up(struct rig *r, const char *peer_setup)
 {
 	memset(&r->counts, 0, sizeof(r->counts));
+	r->n_asked = 0;
 	peer_start(r);
 	assert_int_equal(sh("ip link add rnt0 type veth peer name rnt1 && ip link set rnt1 netns %d && "
 			    "ip link set rnt0 up", r->peer), 0);
 	peer_addresses(r, "rnt1");
 	if (peer_setup)
 		assert_int_equal(sh("nsenter -t %d -n %s", r->peer, peer_setup), 0);
-	house_open(r, spec);
-	house_try(r);
+}
+
+static void veth_down(struct rig *r)
+{
 	house_close(r);
 	sh("ip link del rnt0");
 	peer_stop(r);
+}
+
+static void on_veth(struct rig *r, const char *spec, const char *peer_setup)
+{
+	veth_up(r, peer_setup);
+	house_open(r, spec, false);
+	house_try(r);
+	veth_down(r);
 }
 
 static void test_af_packet(void **state)
@@ -251,7 +268,91 @@ static void test_af_packet(void **state)
 /* These cannot say that a checksum is not computed yet: the sender must compute it. */
 static void test_af_packet_pmd(void **state)
 {
-	on_veth(&rig, "af_packet_pmd:rnt0", "ethtool -K rnt1 tx off >&2");
+	on_veth(&rig, "af_packet_pmd:rnt0", NO_OFFLOAD);
+}
+
+static void test_af_xdp(void **state)
+{
+	on_veth(&rig, "af_xdp:rnt0", NO_OFFLOAD);
+}
+
+/* The kernel keeps its own address on the same interface, and the rest of its life there. */
+static void test_af_xdp_beside(void **state)
+{
+	struct rig *r = &rig;
+
+	veth_up(r, NO_OFFLOAD);
+	assert_int_equal(sh("ip addr add 10.77.0.3/24 dev rnt0; ip addr add fd77::3/64 dev rnt0 nodad"), 0);
+	house_open(r, "af_xdp:rnt0", false);
+	house_try(r);
+	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 10.77.0.3 >&2"), 0);
+	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 fd77::3 >&2"), 0);
+	veth_down(r);
+}
+
+/* One address for both: 9000 and 9001 are ours, everything else is the kernel's. */
+static void test_af_xdp_shared(void **state)
+{
+	struct rig *r = &rig;
+
+	veth_up(r, NO_OFFLOAD);
+	assert_int_equal(sh("ip addr add 10.77.0.2/24 dev rnt0; ip addr add fd77::2/64 dev rnt0 nodad"), 0);
+	house_open(r, "af_xdp:rnt0", true);
+	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 10.77.0.2 >&2"), 0);
+	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 fd77::2 >&2"), 0);
+	assert_int_equal(during(r, "(exec 3<>/dev/tcp/10.77.0.2/80) 2>&1 | grep -q refused"), 0);
+	assert_int_equal(during(r, "(exec 3<>/dev/tcp/fd77::2/8999) 2>&1 | grep -q refused"), 0);
+	assert_int_equal(r->counts.v[COUNT_net_rx_packets], 0);
+	assert_int_equal(during(r, "(exec 3<>/dev/tcp/10.77.0.2/9000) 2>&1 | grep -q refused"), 0);
+	assert_int_equal(during(r, "(exec 3<>/dev/tcp/fd77::2/9001) 2>&1 | grep -q refused"), 0);
+	assert_int_equal(r->n_asked, 2);
+	assert_int_equal(r->counts.v[COUNT_net_rx_packets], 2);
+	veth_down(r);
+}
+
+/* A process killed with -9 leaves its program on the interface; the next one is not stopped by it. */
+static int xdp_hold(const char *spec)
+{
+	struct port_config pc = {.n_queues = 1, .numa = -1, .n_addrs = 1,
+				 .addrs = {{.family = 4, .ip = {10, 77, 0, 2}}}};
+	struct eal_config ec = {.mem_mb = 64, .port = spec, .n_queues = 1};
+	char err[PORT_ERR];
+	struct port p;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (eal_start(&ec, NULL, err) < 0 || port_open(&p, spec, &pc, err) < 0)
+		return 1;
+	if (write(3, "r", 1) != 1)
+		return 1;
+	for (;;)
+		pause();
+}
+
+static void test_af_xdp_stale(void **state)
+{
+	struct rig *r = &rig;
+	int ready[2];
+	char c = 0;
+	pid_t pid;
+
+	veth_up(r, NO_OFFLOAD);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(ready[1], 3);
+		execl("/proc/self/exe", "test_net_ports", "af_xdp:rnt0", NULL);
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(sh("ip link show rnt0 | grep -q prog/xdp"), 0);
+	house_open(r, "af_xdp:rnt0", false);
+	assert_true(strstr(r->port.note, "rnt0") != NULL);
+	house_try(r);
+	veth_down(r);
 }
 
 static void test_tap(void **state)
@@ -260,7 +361,7 @@ static void test_tap(void **state)
 
 	memset(&r->counts, 0, sizeof(r->counts));
 	peer_start(r);
-	house_open(r, "tap:rnt2");
+	house_open(r, "tap:rnt2", false);
 	assert_int_equal(sh("ip link set rnt2 netns %d", r->peer), 0);
 	peer_addresses(r, "rnt2");
 	house_try(r);
@@ -268,16 +369,22 @@ static void test_tap(void **state)
 	peer_stop(r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_af_packet),
 		cmocka_unit_test(test_af_packet_pmd),
+		cmocka_unit_test(test_af_xdp),
+		cmocka_unit_test(test_af_xdp_beside),
+		cmocka_unit_test(test_af_xdp_shared),
+		cmocka_unit_test(test_af_xdp_stale),
 		cmocka_unit_test(test_tap),
 	};
 	struct eal_config ec = {.mem_mb = 128, .port = "af_packet_pmd:rnt0", .n_queues = 4};
 	char err[PORT_ERR];
 
+	if (argc > 1)
+		return xdp_hold(argv[1]);
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0) {
 		fprintf(stderr, "skipped: network namespaces need root: %s\n", strerror(errno));
 		return 77;
