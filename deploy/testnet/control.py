@@ -74,32 +74,51 @@ def pinned(net, c, options):
             forget_circuits(net, c)
 
 
-@contextlib.contextmanager
-def attached(c, fingerprints, limit_s=60):
-    """Builds one circuit over exactly these relays and attaches every new stream to it."""
-    c.set_options({"__LeaveStreamsUnattached": "1"})
-    done = threading.Event()
-    answer = []
+def _build(c, fingerprints, limit_s):
+    """One circuit over exactly these relays: its id once it is built. Raises with tor's reason."""
+    states, done = {}, threading.Event()
 
     def on_circuit(event):
-        if answer and event.id == answer[0] and event.status in ("BUILT", "FAILED", "CLOSED"):
-            answer.append(f"{event.status} {event.reason or ''} {event.remote_reason or ''}".strip())
+        if event.status in ("BUILT", "FAILED", "CLOSED"):
+            states.setdefault(event.id, f"{event.status} {event.reason or ''} {event.remote_reason or ''}".strip())
             done.set()
+
+    c.add_event_listener(on_circuit, stem.control.EventType.CIRC)
+    try:
+        circ_id = c.new_circuit(fingerprints)
+        limit = time.monotonic() + limit_s
+        while circ_id not in states:
+            if time.monotonic() > limit:
+                raise RuntimeError(f"circuit {circ_id} was not built within {limit_s} s")
+            done.wait(0.2)
+            done.clear()
+    finally:
+        c.remove_event_listener(on_circuit)
+    if not states[circ_id].startswith("BUILT"):
+        raise RuntimeError(f"circuit {circ_id}: {states[circ_id]}")
+    return circ_id
+
+
+@contextlib.contextmanager
+def attached(c, fingerprints, limit_s=40, n_tries=3):
+    """Builds one circuit over exactly these relays and attaches every new stream to it."""
+    c.set_options({"__LeaveStreamsUnattached": "1"})
+    for attempt in range(1, n_tries + 1):
+        try:
+            circ_id = _build(c, fingerprints, limit_s)
+            break
+        except RuntimeError:
+            if attempt == n_tries:
+                raise
+            time.sleep(1)
 
     def on_stream(event):
         if event.status == "NEW":
             with contextlib.suppress(stem.ControllerError):
-                c.attach_stream(event.id, answer[0])
+                c.attach_stream(event.id, circ_id)
 
-    c.add_event_listener(on_circuit, stem.control.EventType.CIRC)
+    c.add_event_listener(on_stream, stem.control.EventType.STREAM)
     try:
-        answer.append(c.new_circuit(fingerprints))
-        if not done.wait(limit_s):
-            raise RuntimeError(f"circuit {answer[0]} was not built within {limit_s} s")
-        if not answer[1].startswith("BUILT"):
-            raise RuntimeError(f"circuit {answer[0]}: {answer[1]}")
-        c.add_event_listener(on_stream, stem.control.EventType.STREAM)
-        yield answer[0]
+        yield circ_id
     finally:
-        c.remove_event_listener(on_circuit)
         c.remove_event_listener(on_stream)

@@ -156,18 +156,38 @@ def empty_slot(net):
     _make_dirs(net)
 
 
-def change_slot(net, kind, build):
+def fake_resolver(net, mode):
+    """Puts a misbehaving resolver (a mode of fakedns.py) in the place of the good one; None brings that back."""
+    process.stop(net, "dns")
+    if mode is None:
+        _start(net, "dns")
+    elif mode != "dead":
+        dest, dns = BY_NAME["dest"], BY_NAME["dns"]
+        process.start(net, "dns", [sys.executable, os.path.join(HERE, "fakedns.py"), mode, dest.v4, dest.v6,
+                                   dns.v4, MGMT_DNS4])
+    time.sleep(0.3)
+
+
+def change_slot(net, kind, build, keep_data=False):
+    """Restarts the slot's relay, or puts another kind there: with new keys, or with those of its forerunner."""
     require(net)
     if kind == net.slot_kind:
         process.stop(net, "slot")
+    elif keep_data:
+        process.stop(net, "slot")
+        space.take_address(net, SLOT, SLOT_PORT)
+        net.write(kind + "\n", "slot.kind")
     else:
         empty_slot(net)
         net.write(kind + "\n", "slot.kind")
     _start(net, "slot", build)
-    say(f"net: the slot holds {kind}")
-    _logs(net)
     time.sleep(0 if kind == "none" else 3)
     check_slot(net)
+
+
+def show_slot(net):
+    say(f"net: the slot holds {net.slot_kind}")
+    _logs(net)
 
 
 def slot_alive(net):

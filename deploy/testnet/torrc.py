@@ -95,8 +95,13 @@ DirPort {v4}:{dirport}
 
 CLIENT = """
 SocksPort unix:{dir}/socks IPv6Traffic PreferIPv6 IsolateSOCKSAuth
-# Clients look for a new consensus when theirs is old; three voting intervals are old here.
 ClientUseIPv6 1
+"""
+
+# What a client learns of build times on an idle network is far too short for the same machine when it compiles.
+PATIENT = """
+LearnCircuitBuildTimeout 0
+CircuitBuildTimeout 30
 """
 
 # Introduction points at every relay there is, so that the slot is one of them without being named.
@@ -153,6 +158,8 @@ def text(net, node, authorities=True, extra=""):
         parts += [AUTHORITY, VOTING, FLAGS]
     if node.kind == "client":
         parts.append(CLIENT)
+    if node.name == "c1":
+        parts.append(PATIENT)
     if node.kind == "onion":
         parts.append(ONION)
     if ramson:
