@@ -83,6 +83,7 @@ struct tcp *tcp_init(const struct tcp_config *config, uint64_t now_us, const cha
 	t->cc = cc_find(config->congestion);
 	t->accepting = true;
 	t->now_us = t->rst_at_us = now_us;
+	t->rst_tokens = RST_BURST;
 	rng_seed(&t->rng, config->seed);
 	rng_bytes(&t->rng, &t->tuple_key, sizeof(t->tuple_key));
 	rng_bytes(&t->rng, &t->isn_key, sizeof(t->isn_key));

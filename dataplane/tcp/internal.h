@@ -26,6 +26,7 @@
 #define FIN_WAIT_US    60000000 /* an orphan that waits for the peer's FIN */
 #define CHALLENGE_US   500000	/* one challenge ACK per conn in this time */
 #define N_RANGES       128	/* holes tolerated in one conn's out-of-order data */
+#define RST_BURST      2000
 #define N_REPLIES      1024
 #define N_PATHS	       1024
 

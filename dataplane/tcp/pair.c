@@ -159,6 +159,12 @@ static void wire_packet(struct pair *p, int from, const struct tcp_tx *tx, const
 	if (p->cut[from] || (p->filter && p->filter(p, from, &h, len - h.hdr_len)) ||
 	    (p->mtu[from] && len + 20 > p->mtu[from]) || chance(p, p->loss_ppm))
 		return;
+	uint8_t syn[TCP_HDR_MAX];
+	if (h.flags & TCP_SYN && p->strip) {
+		h.opts &= ~p->strip;
+		len = (uint32_t)tcp_hdr_build(&h, syn);
+		bytes = syn;
+	}
 	uint64_t extra = chance(p, p->reorder_ppm) ? rng_below(&p->rng, p->delay_us + 1) : 0;
 	wire_queue(p, from, tx, bytes, len, extra);
 	if (chance(p, p->dup_ppm))

@@ -31,6 +31,7 @@ struct pair {
 	uint64_t free_us[2];
 	bool merge;	 /* TSO units stay whole on the wire, as between virtio ports */
 	bool cut[2];	 /* packets of this sender vanish */
+	uint8_t strip;	 /* TCP_OPT_*: offers that a middlebox takes out of SYNs */
 	uint32_t mtu[2]; /* longer ones vanish; 0: no limit */
 	struct packet **heap;
 	uint32_t n_heap;

@@ -3,7 +3,6 @@
 #include "dataplane/tcp/internal.h"
 
 #define RST_PER_S 10000
-#define RST_BURST 2000
 
 void reply_put(struct tcp *t, const struct addr *src, const struct addr *dst,
 	       const struct tcp_hdr *h)
