@@ -2,7 +2,6 @@
 #include "controlplane/handshake/internal.h"
 
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 
 static int pair_from(struct handshake_pair *pair, EVP_PKEY *key)
 {
@@ -26,11 +25,30 @@ int handshake_pair_public(struct handshake_pair *pair)
 			 EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, pair->secret, 32));
 }
 
-bool hsk_dh(uint8_t out[32], const uint8_t secret[32], const uint8_t public[32])
+int hsk_secret_new(struct hsk_secret *s)
 {
-	EVP_PKEY *own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, secret, 32);
+	size_t len = sizeof(s->public);
+
+	s->key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+	return s->key && EVP_PKEY_get_raw_public_key(s->key, s->public, &len) == 1 ? 0 : ERR_CRYPTO;
+}
+
+void hsk_secret_from(struct hsk_secret *s, const struct handshake_pair *pair)
+{
+	s->key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, pair->secret, 32);
+	memcpy(s->public, pair->public, 32);
+}
+
+void hsk_secret_free(struct hsk_secret *s)
+{
+	EVP_PKEY_free(s->key);
+	s->key = NULL;
+}
+
+bool hsk_dh(uint8_t out[32], const struct hsk_secret *own, const uint8_t public[32])
+{
 	EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, public, 32);
-	EVP_PKEY_CTX *ctx = own ? EVP_PKEY_CTX_new(own, NULL) : NULL;
+	EVP_PKEY_CTX *ctx = own->key ? EVP_PKEY_CTX_new(own->key, NULL) : NULL;
 	size_t len = 32;
 	bool ok;
 
@@ -41,7 +59,6 @@ bool hsk_dh(uint8_t out[32], const uint8_t secret[32], const uint8_t public[32])
 	     EVP_PKEY_derive(ctx, out, &len) == 1 && len == 32;
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(peer);
-	EVP_PKEY_free(own);
 	return ok;
 }
 
@@ -86,23 +103,57 @@ bool hsk_ctr(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[32])
 	return ok;
 }
 
-bool hsk_pick(struct handshake_pair *pair, const struct handshake_keys *keys,
-	      const uint8_t public[32])
+/* The bytes of from over those of to, or not, in the same time. */
+static void take_if(uint8_t take, void *to, const void *from, size_t len)
 {
-	const uint8_t *from;
-	uint8_t *to = (uint8_t *)pair, found = 0;
+	volatile uint8_t mask = (uint8_t)-take;
+	const uint8_t *f = from;
+	uint8_t *t = to;
 
-	*pair = keys->junk;
+	for (size_t i = 0; i < len; i++)
+		t[i] ^= mask & (t[i] ^ f[i]);
+}
+
+bool hsk_pick(struct hsk_secret *s, const struct handshake_keys *keys, const uint8_t public[32])
+{
+	struct handshake_pair pair = keys->junk;
+	EVP_PKEY *ready = keys->ready[2];
+	uint8_t found = 0;
+
 	for (unsigned i = 0; i < keys->n_onion && i < ARRAY_LEN(keys->onion); i++) {
 		uint8_t take = same_bytes(keys->onion[i].public, public, 32);
-		volatile uint8_t mask = (uint8_t)-take;
 
-		from = (const uint8_t *)&keys->onion[i];
-		for (size_t b = 0; b < sizeof(*pair); b++)
-			to[b] ^= mask & (to[b] ^ from[b]);
+		take_if(take, &pair, &keys->onion[i], sizeof(pair));
+		take_if(take, &ready, &keys->ready[i], sizeof(ready));
 		found |= take;
 	}
+	if (ready && EVP_PKEY_up_ref(ready) == 1) {
+		s->key = ready;
+		memcpy(s->public, pair.public, 32);
+	} else {
+		hsk_secret_from(s, &pair);
+	}
+	wipe(&pair, sizeof(pair));
 	return found;
+}
+
+void hsk_keys_unpack(struct handshake_keys *keys)
+{
+	const struct handshake_pair *pairs[] = {&keys->onion[0], &keys->onion[1], &keys->junk};
+	struct hsk_secret s;
+
+	for (unsigned i = 0; i < ARRAY_LEN(pairs); i++) {
+		hsk_secret_from(&s, pairs[i]);
+		keys->ready[i] = s.key;
+	}
+}
+
+void hsk_keys_pack(struct handshake_keys *keys)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(keys->ready); i++) {
+		EVP_PKEY_free(keys->ready[i]);
+		keys->ready[i] = NULL;
+	}
 }
 
 void hsk_open(struct hsk_hash *h, const EVP_MD *md)

@@ -33,6 +33,7 @@ struct handshake_keys {
 	unsigned n_onion;	       /* 1 or 2 */
 	struct handshake_pair onion[2]; /* the current key, and the previous while in grace */
 	struct handshake_pair junk;    /* stands in for a key that we do not have */
+	struct evp_pkey_st *ready[3];  /* the pool's own: onion and junk, unpacked; else NULL */
 };
 
 /* The outcome on either side: the answer (server side only) and the keys. A secret: wipe it. */

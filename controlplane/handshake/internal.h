@@ -7,8 +7,18 @@
 
 #include "controlplane/handshake/handshake.h"
 
+/* A secret key unpacked: OpenSSL multiplies once for that, which is worth keeping. */
+struct hsk_secret {
+	EVP_PKEY *key;
+	uint8_t public[32];
+};
+/* Fresh. 0 or ERR_CRYPTO; hsk_secret_free in any case. */
+int hsk_secret_new(struct hsk_secret *s);
+/* From what is kept. A failure shows in hsk_dh. */
+void hsk_secret_from(struct hsk_secret *s, const struct handshake_pair *pair);
+void hsk_secret_free(struct hsk_secret *s);
 /* X25519. True when it worked and the outcome is not all zero; out is written in any case. */
-bool hsk_dh(uint8_t out[32], const uint8_t secret[32], const uint8_t public[32]);
+bool hsk_dh(uint8_t out[32], const struct hsk_secret *own, const uint8_t public[32]);
 /* HMAC-SHA256 over one run. */
 bool hsk_hmac(uint8_t out[32], const void *key, size_t key_len, const void *data, size_t len);
 /* RFC 5869 with SHA-256. */
@@ -16,10 +26,12 @@ bool hsk_hkdf(uint8_t *out, size_t out_len, const void *salt, size_t salt_len, c
 	      size_t ikm_len, const void *info, size_t info_len);
 /* AES-256-CTR from a counter of zero, in place or not. */
 bool hsk_ctr(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[32]);
-/* Copies the pair with this public key into *pair, or the junk pair; which one, and whether, does
- * not show in the time. True when it is a real one. */
-bool hsk_pick(struct handshake_pair *pair, const struct handshake_keys *keys,
-	      const uint8_t public[32]);
+/* The key with this public half, or the junk key; which one does not show in the time. True when it
+ * is a real one. hsk_secret_free it. */
+bool hsk_pick(struct hsk_secret *s, const struct handshake_keys *keys, const uint8_t public[32]);
+/* Unpacks the keys for many handshakes, and forgets what was unpacked. */
+void hsk_keys_unpack(struct handshake_keys *keys);
+void hsk_keys_pack(struct handshake_keys *keys);
 
 /* A hash or XOF fed piece by piece; ok stays false once a step failed. */
 struct hsk_hash {
@@ -42,7 +54,7 @@ int fast_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 int ntor_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
 		struct handshake_done *done);
 int ntor_answer_with(const struct handshake_keys *keys, const uint8_t *skin,
-		     const struct handshake_pair *eph, struct handshake_done *done);
+		     const struct hsk_secret *eph, struct handshake_done *done);
 int ntor_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len);
 int ntor_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 		struct handshake_done *done);
@@ -55,7 +67,7 @@ struct ntor3_talk {
 	size_t keys_len;
 };
 struct ntor3_server { /* between the two parts of the relay's side */
-	struct handshake_pair onion;
+	uint8_t onion[32]; /* the public key that the client knows */
 	uint8_t id[32], x[32], xb[32], msg_mac[32];
 };
 /* Checks the skin and decrypts the client's message into msg (HANDSHAKE_SKIN_MAX bytes). */
@@ -64,8 +76,7 @@ int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
 	       uint8_t *msg, size_t *msg_len);
 /* Writes the answer with our message msg: 64 + msg_len bytes. */
 int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
-	       const struct handshake_pair *eph, const uint8_t *msg, size_t msg_len,
-	       uint8_t *reply);
+	       const struct hsk_secret *eph, const uint8_t *msg, size_t msg_len, uint8_t *reply);
 /* c->peer and c->eph are set. Writes 128 + msg_len bytes. */
 int ntor3_ask(struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *msg,
 	      size_t msg_len, uint8_t *skin);

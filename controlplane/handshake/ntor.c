@@ -58,52 +58,50 @@ static bool ntor_derive(const struct ntor_both *k, uint8_t auth[32], struct hand
 }
 
 int ntor_answer_with(const struct handshake_keys *keys, const uint8_t *skin,
-		     const struct handshake_pair *eph, struct handshake_done *done)
+		     const struct hsk_secret *eph, struct handshake_done *done)
 {
 	const uint8_t *x = skin + 52;
 	struct handshake_done d = {.reply_len = REPLY_LEN};
-	struct handshake_pair onion;
+	struct hsk_secret onion;
 	struct ntor_both k = {.id = keys->rsa_id, .x = x, .y = eph->public};
 	bool ok = same_bytes(skin, keys->rsa_id, 20);
 
 	/* Every step is taken whatever failed before, so that time does not tell what did. */
 	ok &= hsk_pick(&onion, keys, skin + 20);
 	k.b = onion.public;
-	ok &= hsk_dh(k.xy, eph->secret, x);
-	ok &= hsk_dh(k.xb, onion.secret, x);
+	ok &= hsk_dh(k.xy, eph, x);
+	ok &= hsk_dh(k.xb, &onion, x);
 	memcpy(d.reply, eph->public, 32);
 	ok &= ntor_derive(&k, d.reply + 32, &d);
 	if (ok)
 		*done = d;
 	wipe(&d, sizeof(d));
 	wipe(&k, sizeof(k));
-	wipe(&onion, sizeof(onion));
+	hsk_secret_free(&onion);
 	return ok ? 0 : ERR_CRYPTO;
 }
 
 int ntor_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
 		struct handshake_done *done)
 {
-	struct handshake_pair eph;
+	struct hsk_secret eph;
 	int error;
 
 	if (skin_len != HANDSHAKE_NTOR_LEN)
 		return ERR_MALFORMED;
-	error = handshake_pair_new(&eph);
+	error = hsk_secret_new(&eph);
 	if (!error)
 		error = ntor_answer_with(keys, skin, &eph, done);
-	wipe(&eph, sizeof(eph));
+	hsk_secret_free(&eph);
 	return error;
 }
 
 int ntor_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)
 {
-	struct writer w = writer_of(skin, HANDSHAKE_SKIN_MAX);
-
-	wr_bytes(&w, c->peer.rsa_id, 20);
-	wr_bytes(&w, c->peer.onion, 32);
-	wr_bytes(&w, c->eph.public, 32);
-	*skin_len = wr_len(&w);
+	memcpy(skin, c->peer.rsa_id, 20);
+	memcpy(skin + 20, c->peer.onion, 32);
+	memcpy(skin + 52, c->eph.public, 32);
+	*skin_len = HANDSHAKE_NTOR_LEN;
 	return 0;
 }
 
@@ -113,13 +111,16 @@ int ntor_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 	struct ntor_both k = {.id = c->peer.rsa_id, .b = c->peer.onion, .x = c->eph.public,
 			      .y = reply};
 	struct handshake_done d = {0};
+	struct hsk_secret eph;
 	uint8_t auth[32];
 	bool ok;
 
 	if (len < REPLY_LEN)
 		return ERR_MALFORMED;
-	ok = hsk_dh(k.xy, c->eph.secret, reply);
-	ok &= hsk_dh(k.xb, c->eph.secret, c->peer.onion);
+	hsk_secret_from(&eph, &c->eph);
+	ok = hsk_dh(k.xy, &eph, reply);
+	ok &= hsk_dh(k.xb, &eph, c->peer.onion);
+	hsk_secret_free(&eph);
 	ok &= ntor_derive(&k, auth, &d);
 	ok &= same_bytes(auth, reply + 32, 32);
 	if (ok)

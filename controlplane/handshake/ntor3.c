@@ -113,6 +113,7 @@ int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
 	       uint8_t *msg, size_t *msg_len)
 {
 	size_t sealed_len = skin_len - SKIN_MIN;
+	struct hsk_secret onion;
 	uint8_t mk[64], mac[32];
 	bool ok;
 
@@ -120,13 +121,15 @@ int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
 		return ERR_MALFORMED;
 	/* As in ntor: no early end, whatever is wrong. */
 	ok = same_bytes(skin, keys->ed_id, 32);
-	ok &= hsk_pick(&s->onion, keys, skin + 32);
+	ok &= hsk_pick(&onion, keys, skin + 32);
+	memcpy(s->onion, onion.public, 32);
 	memcpy(s->id, keys->ed_id, 32);
 	memcpy(s->x, skin + 64, 32);
 	memcpy(s->msg_mac, skin + skin_len - 32, 32);
-	ok &= hsk_dh(s->xb, s->onion.secret, s->x);
-	ok &= msg_keys(t, s->xb, s->id, s->x, s->onion.public, mk);
-	ok &= msg_mac(mk + 32, s->id, s->onion.public, s->x, skin + SKIN_HEAD, sealed_len, mac);
+	ok &= hsk_dh(s->xb, &onion, s->x);
+	hsk_secret_free(&onion);
+	ok &= msg_keys(t, s->xb, s->id, s->x, s->onion, mk);
+	ok &= msg_mac(mk + 32, s->id, s->onion, s->x, skin + SKIN_HEAD, sealed_len, mac);
 	ok &= same_bytes(mac, s->msg_mac, 32);
 	ok &= hsk_ctr(msg, skin + SKIN_HEAD, sealed_len, mk);
 	*msg_len = sealed_len;
@@ -137,13 +140,12 @@ int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
 }
 
 int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
-	       const struct handshake_pair *eph, const uint8_t *msg, size_t msg_len,
-	       uint8_t *reply)
+	       const struct hsk_secret *eph, const uint8_t *msg, size_t msg_len, uint8_t *reply)
 {
 	uint8_t xy[32], enc[32], verify[32];
-	struct ntor3_final f = {.xy = xy, .xb = s->xb, .id = s->id, .b = s->onion.public,
+	struct ntor3_final f = {.xy = xy, .xb = s->xb, .id = s->id, .b = s->onion,
 				.x = s->x, .y = eph->public, .msg_mac = s->msg_mac};
-	bool ok = hsk_dh(xy, eph->secret, s->x);
+	bool ok = hsk_dh(xy, eph, s->x);
 
 	ok &= final_keys(&f, t, enc, verify);
 	memcpy(reply, eph->public, 32);
@@ -158,9 +160,13 @@ int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
 int ntor3_ask(struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *msg,
 	      size_t msg_len, uint8_t *skin)
 {
+	struct hsk_secret eph;
 	uint8_t mk[64];
-	bool ok = hsk_dh(c->bx, c->eph.secret, c->peer.onion);
+	bool ok;
 
+	hsk_secret_from(&eph, &c->eph);
+	ok = hsk_dh(c->bx, &eph, c->peer.onion);
+	hsk_secret_free(&eph);
 	memcpy(skin, c->peer.ed_id, 32);
 	memcpy(skin + 32, c->peer.onion, 32);
 	memcpy(skin + 64, c->eph.public, 32);
@@ -179,11 +185,14 @@ int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, co
 	uint8_t xy[32], enc[32], verify[32], auth[32];
 	struct ntor3_final f = {.xy = xy, .xb = c->bx, .id = c->peer.ed_id, .b = c->peer.onion,
 				.x = c->eph.public, .y = reply, .msg_mac = c->msg_mac};
+	struct hsk_secret eph;
 	bool ok;
 
 	if (len < REPLY_HEAD)
 		return ERR_MALFORMED;
-	ok = hsk_dh(xy, c->eph.secret, reply);
+	hsk_secret_from(&eph, &c->eph);
+	ok = hsk_dh(xy, &eph, reply);
+	hsk_secret_free(&eph);
 	ok &= final_keys(&f, t, enc, verify);
 	ok &= final_auth(&f, verify, reply + REPLY_HEAD, len - REPLY_HEAD, auth);
 	ok &= same_bytes(auth, reply + 32, 32);
@@ -244,7 +253,7 @@ int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t 
 	uint8_t material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
 	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	struct handshake_done d = {0};
-	struct handshake_pair eph;
+	struct hsk_secret eph = {0};
 	struct ntor3_server s;
 	size_t msg_len, our_len;
 	int error = ntor3_open(&s, &t, keys, skin, skin_len, msg, &msg_len);
@@ -253,7 +262,7 @@ int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t 
 		return error;
 	error = handshake_extensions(msg, msg_len, ours, &our_len, sizeof(ours));
 	if (!error)
-		error = handshake_pair_new(&eph);
+		error = hsk_secret_new(&eph);
 	if (!error)
 		error = ntor3_seal(&s, &t, &eph, ours, our_len, d.reply);
 	if (!error) {
@@ -264,7 +273,7 @@ int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t 
 	}
 	wipe(&d, sizeof(d));
 	wipe(&s, sizeof(s));
-	wipe(&eph, sizeof(eph));
+	hsk_secret_free(&eph);
 	wipe(material, sizeof(material));
 	return error;
 }

@@ -67,6 +67,7 @@ static void snapshot_drop(struct snapshot *s)
 {
 	if (!s || --s->n_refs)
 		return;
+	hsk_keys_pack(&s->keys);
 	wipe(s, sizeof(*s));
 	free(s);
 }
@@ -297,6 +298,7 @@ int handshake_pool_keys(struct handshake_pool *p, const struct handshake_keys *k
 		return ERR_FULL;
 	s->n_refs = 1;
 	s->keys = *keys;
+	hsk_keys_unpack(&s->keys);
 	pthread_mutex_lock(&p->lock);
 	snapshot_drop(p->snapshot);
 	p->snapshot = s;

@@ -31,6 +31,7 @@ static size_t unhex(void *to, const char *hex)
 
 static struct handshake_keys keys;
 static struct handshake_pair pair_x, pair_y;
+static struct hsk_secret secret_y;
 static struct handshake_peer peer;
 
 static int setup(void **state)
@@ -48,6 +49,13 @@ static int setup(void **state)
 	    handshake_pair_public(&pair_y))
 		return -1;
 	memcpy(peer.onion, keys.onion[1].public, 32);
+	hsk_secret_from(&secret_y, &pair_y);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	hsk_secret_free(&secret_y);
 	return 0;
 }
 
@@ -78,7 +86,7 @@ static void test_ntor_vector(void **state)
 	assert_int_equal(len, HANDSHAKE_NTOR_LEN);
 	assert_memory_equal(skin, "iToldYouAboutStairs.", 20);
 	assert_hex(skin + 20, PUBLIC_B PUBLIC_X);
-	assert_int_equal(ntor_answer_with(&keys, skin, &pair_y, &d), 0);
+	assert_int_equal(ntor_answer_with(&keys, skin, &secret_y, &d), 0);
 	assert_int_equal(d.reply_len, 64);
 	assert_hex(d.reply, PUBLIC_Y
 		   "10c964a7f730a7fd8373e22abc911442721b5eeff767e16583c3b0718acc6a91");
@@ -109,7 +117,8 @@ static void test_ntor3_vector(void **state)
 	assert_int_equal(ntor3_open(&s, &t, &keys, skin, 128 + 11, msg, &msg_len), 0);
 	assert_int_equal(msg_len, 11);
 	assert_memory_equal(msg, "hello world", 11);
-	assert_int_equal(ntor3_seal(&s, &t, &pair_y, (const uint8_t *)"Hola Mundo", 10, reply), 0);
+	assert_int_equal(ntor3_seal(&s, &t, &secret_y, (const uint8_t *)"Hola Mundo", 10, reply),
+			 0);
 	assert_hex(reply, PUBLIC_Y
 		   "2fc5f8773ca824542bc6cf6f57c7c29bbf4e5476461ab130c5b18ab0a9127665"
 		   "1202c3e1e87c0d32054c");
@@ -177,6 +186,31 @@ static void test_both_sides(void **state)
 		assert_memory_equal(server.kh, client.kh, sizeof(client.kh));
 		assert_int_equal(c.type, 0); /* wiped */
 	}
+}
+
+/* The same with keys unpacked, as the pool has them. */
+static void test_unpacked(void **state)
+{
+	struct handshake_keys many = keys;
+	struct handshake_client c;
+	struct handshake_done server, client;
+	uint8_t skin[HANDSHAKE_SKIN_MAX];
+	size_t len;
+
+	hsk_keys_unpack(&many);
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(many.onion); i++) {
+		struct handshake_peer to = peer;
+
+		memcpy(to.onion, many.onion[i / 2].public, 32);
+		assert_int_equal(handshake_begin(&c, types[1 + i % 2], &to, skin, &len), 0);
+		assert_int_equal(handshake_answer(types[1 + i % 2], &many, skin, len, &server), 0);
+		assert_int_equal(handshake_finish(&c, server.reply, server.reply_len, &client), 0);
+		assert_memory_equal(server.keys, client.keys, sizeof(client.keys));
+		skin[40] ^= 1; /* some key that we do not have */
+		assert_int_equal(handshake_answer(types[1 + i % 2], &many, skin, len, &server),
+				 ERR_CRYPTO);
+	}
+	hsk_keys_pack(&many);
 }
 
 /* A skin wrong in any byte is refused, and leaves the outcome alone. */
@@ -286,11 +320,12 @@ int main(void)
 		cmocka_unit_test(test_ntor3_vector),
 		cmocka_unit_test(test_fast_vector),
 		cmocka_unit_test(test_both_sides),
+		cmocka_unit_test(test_unpacked),
 		cmocka_unit_test(test_wrong_skin),
 		cmocka_unit_test(test_refused_types),
 		cmocka_unit_test(test_extensions),
 		cmocka_unit_test(test_ntor3_messages),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }
