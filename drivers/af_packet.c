@@ -51,7 +51,8 @@ static int ring_map(struct afp_queue *q, uint32_t frames)
 	if (setsockopt(q->fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0)
 		return -1;
 	q->n_frames = req.tp_frame_nr;
-	q->ring = mmap(NULL, (size_t)blocks * AFP_BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd, 0);
+	q->ring = mmap(NULL, (size_t)blocks * AFP_BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
+		       0);
 	if (q->ring == MAP_FAILED) {
 		q->ring = NULL;
 		return -1;
@@ -117,7 +118,8 @@ static void queue_close(struct afp_queue *q)
 /* All sockets of the port become one group that shares out what arrives by our program. */
 static int fanout_join(struct afp *a, unsigned n)
 {
-	int type = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID << 8, arg = (int)((unsigned)type << 16);
+	int type = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_UNIQUEID << 8,
+	    arg = (int)((unsigned)type << 16);
 	struct sock_filter prog[FLOW_PROGRAM_MAX];
 	struct sock_fprog fprog = {.filter = prog};
 	socklen_t len = sizeof(arg);
@@ -152,7 +154,8 @@ static void afp_close(struct port *p)
 /* 0; -1 with err: it will not work any other way either; 1 with err: DPDK's driver might do. */
 static int queue_open(struct port *p, unsigned qi, const struct port_config *config, char *err)
 {
-	uint32_t frames = config->rx_frames ? config->rx_frames : AFP_FRAMES / p->n_queues + AFP_PER_BLK;
+	uint32_t frames =
+		config->rx_frames ? config->rx_frames : AFP_FRAMES / p->n_queues + AFP_PER_BLK;
 	struct afp_queue *q = calloc(1, sizeof(*q));
 	const char *step;
 
@@ -161,8 +164,9 @@ static int queue_open(struct port *p, unsigned qi, const struct port_config *con
 	((struct afp *)p->priv)->q[qi] = q;
 	q->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (q->fd < 0)
-		return port_fail(err, "DataplanePort af_packet:%s: %s; start as root or with CAP_NET_RAW",
-				 p->name, strerror(errno));
+		return port_fail(
+			err, "DataplanePort af_packet:%s: %s; start as root or with CAP_NET_RAW",
+			p->name, strerror(errno));
 	step = queue_setup(q, p->name, frames);
 	if (step) {
 		port_fail(err, "af_packet:%s: the kernel refuses %s: %s", p->name, step,
@@ -217,7 +221,8 @@ static int afp_open(struct port *p, const char *args, const struct port_config *
 	int rc;
 
 	if (strlen(args) >= IFNAMSIZ)
-		return port_fail(err, "DataplanePort af_packet:%.40s: not the name of an interface", args);
+		return port_fail(err, "DataplanePort af_packet:%.40s: not the name of an interface",
+				 args);
 	if (port_kernel_if(args, p->mac, &mtu, err) < 0)
 		return -1;
 	p->mtu = (uint16_t)(mtu > 65535 ? 65535 : mtu);
@@ -241,9 +246,13 @@ static void afp_stats(struct port *p, unsigned q)
 {
 	struct tpacket_stats st; /* the kernel zeroes its own at each reading */
 	socklen_t len = sizeof(st);
+	int gone;
 
 	if (getsockopt(afp_fd(p, q), SOL_PACKET, PACKET_STATISTICS, &st, &len) == 0)
 		p->stats[q].rx_lost += st.tp_drops;
+	/* An interface that was down for a while leaves an error, and poll() would never sleep. */
+	len = sizeof(gone);
+	(void)getsockopt(afp_fd(p, q), SOL_SOCKET, SO_ERROR, &gone, &len);
 }
 
 const struct port_kind port_af_packet = {

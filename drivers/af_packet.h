@@ -10,13 +10,13 @@
 
 #include "drivers/internal.h"
 
-#define AFP_FRAME   69632u	    /* 68 KiB: the longest GSO frame and what stands before it */
-#define AFP_BLOCK   (1u << 20)	    /* 15 frames; a power of two, as the kernel allocates it */
+#define AFP_FRAME   69632u     /* 68 KiB: the longest GSO frame and what stands before it */
+#define AFP_BLOCK   (1u << 20) /* 15 frames; a power of two, as the kernel allocates it */
 #define AFP_PER_BLK (AFP_BLOCK / AFP_FRAME)
-#define AFP_COPY    384u	    /* shorter frames are copied: their ring frame is free at once */
-#define AFP_IOVS    1024u	    /* UIO_MAXIOV */
+#define AFP_COPY    384u  /* shorter frames are copied: their ring frame is free at once */
+#define AFP_IOVS    1024u /* UIO_MAXIOV */
 #define AFP_TX_SEGS 256u
-#define AFP_TSO_MAX 65200u	    /* below every device's gso_max_size */
+#define AFP_TSO_MAX 65200u /* below every device's gso_max_size */
 
 struct afp_frame {
 	struct rte_mbuf_ext_shared_info info;

@@ -8,7 +8,7 @@
 
 #include "drivers/af_packet.h"
 
-#define VNET_LEN 10 /* struct virtio_net_hdr before each frame, rx and tx */
+#define VNET_LEN       10 /* struct virtio_net_hdr before each frame, rx and tx */
 #define TCP_SUM_OFFSET 16
 
 /* ---- rx ---- */
@@ -55,7 +55,8 @@ static void frame_attach(struct rte_mbuf *m, struct afp_frame *f)
 	f->info.free_cb = frame_free_cb;
 	f->info.fcb_opaque = f;
 	rte_mbuf_ext_refcnt_set(&f->info, 1);
-	rte_pktmbuf_attach_extbuf(m, (uint8_t *)f->hdr + f->hdr->tp_mac, RTE_BAD_IOVA, len, &f->info);
+	rte_pktmbuf_attach_extbuf(m, (uint8_t *)f->hdr + f->hdr->tp_mac, RTE_BAD_IOVA, len,
+				  &f->info);
 	m->data_off = 0;
 	m->data_len = len;
 	m->pkt_len = len;

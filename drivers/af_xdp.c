@@ -85,18 +85,23 @@ static int suits(const struct port *p, const char *args, unsigned mtu,
 		 const struct port_config *config, char *err)
 {
 	if (sizeof(steer_object) == 1)
-		return port_fail(err, "DataplanePort af_xdp: built without its steering program; install "
-				 "clang and libbpf-dev and build again");
+		return port_fail(
+			err, "DataplanePort af_xdp: built without its steering program; install "
+			     "clang and libbpf-dev and build again");
 	if (!config->n_addrs || config->n_addrs > STEER_ADDRS || config->n_ranges > STEER_RANGES)
-		return port_fail(err, "DataplaneAddress: af_xdp:%s needs 1 to %d addresses to steer by",
+		return port_fail(err,
+				 "DataplaneAddress: af_xdp:%s needs 1 to %d addresses to steer by",
 				 p->name, STEER_ADDRS);
 	if (mtu > XDP_MTU_MAX)
-		return port_fail(err, "DataplanePort af_xdp:%s: its MTU is %u, at most %u works; "
-				 "`ip link set %s mtu 1500`", p->name, mtu, XDP_MTU_MAX, args);
+		return port_fail(err,
+				 "DataplanePort af_xdp:%s: its MTU is %u, at most %u works; "
+				 "`ip link set %s mtu 1500`",
+				 p->name, mtu, XDP_MTU_MAX, args);
 	if (device_queues(args) > 1)
-		return port_fail(err, "DataplanePort af_xdp:%s: it receives on %u queues, of which only "
-				 "one can be ours; `ethtool -L %s combined 1`", p->name,
-				 device_queues(args), args);
+		return port_fail(err,
+				 "DataplanePort af_xdp:%s: it receives on %u queues, of which only "
+				 "one can be ours; `ethtool -L %s combined 1`",
+				 p->name, device_queues(args), args);
 	return 0;
 }
 
@@ -112,8 +117,8 @@ static int xdp_start(struct port *p, const char *ifname, const struct ethdev_opt
 				 strerror(errno));
 	/* Without a budget of busy polls an idle turn costs no system call. */
 	snprintf(devargs, sizeof(devargs),
-		 "iface=%s,start_queue=0,queue_count=1,busy_budget=0,xdp_prog=/proc/self/fd/%d", ifname,
-		 object);
+		 "iface=%s,start_queue=0,queue_count=1,busy_budget=0,xdp_prog=/proc/self/fd/%d",
+		 ifname, object);
 	/* libxdp's dispatcher would hide our program's name, and need a file system of its own. */
 	setenv("LIBXDP_SKIP_DISPATCHER", "1", 1);
 	if (ethdev_create(p, "net_af_xdp", devargs, &id, err) == 0)
@@ -128,18 +133,23 @@ static int xdp_open(struct port *p, const char *args, const struct port_config *
 	uint8_t mac[6];
 
 	if (strlen(args) >= IFNAMSIZ)
-		return port_fail(err, "DataplanePort af_xdp:%.40s: not the name of an interface", args);
+		return port_fail(err, "DataplanePort af_xdp:%.40s: not the name of an interface",
+				 args);
 	if (port_kernel_if(args, mac, &opts.mtu, err) < 0 ||
 	    suits(p, args, opts.mtu, config, err) < 0)
 		return -1;
 	opts.mac = mac;
 	switch (xdp_stale_detach(args)) {
 	case XDP_FOREIGN:
-		return port_fail(err, "DataplanePort af_xdp:%s: another XDP program is on it; if nobody "
-				 "needs it, `ip link set %s xdp off`", p->name, args);
+		return port_fail(err,
+				 "DataplanePort af_xdp:%s: another XDP program is on it; if nobody "
+				 "needs it, `ip link set %s xdp off`",
+				 p->name, args);
 	case XDP_DETACHED:
-		snprintf(p->note, sizeof(p->note), "took a steering program off %s that a process "
-			 "before this one left there", args);
+		snprintf(p->note, sizeof(p->note),
+			 "took a steering program off %s that a process "
+			 "before this one left there",
+			 args);
 		break;
 	case XDP_NONE:
 		break;

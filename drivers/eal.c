@@ -12,7 +12,7 @@
 #include "drivers/internal.h"
 
 #define EAL_ARG	     256 /* longest argument */
-#define EAL_SLACK_MB 64 /* rings, hash tables and DPDK's own heap */
+#define EAL_SLACK_MB 64	 /* rings, hash tables and DPDK's own heap */
 
 /* Free hugepages of the default size, in MB. */
 static unsigned hugepages_free_mb(void)
@@ -58,8 +58,11 @@ static int cores_check(const char *cores, char *err)
 		}
 		for (unsigned long c = lo; c <= hi; c++)
 			if (c >= CPU_SETSIZE || !CPU_ISSET(c, &may))
-				return port_fail(err, "DataplaneCores %.40s: there is no core %lu for this "
-						 "process; see `nproc` and `taskset -p`", cores, c);
+				return port_fail(
+					err,
+					"DataplaneCores %.40s: there is no core %lu for this "
+					"process; see `nproc` and `taskset -p`",
+					cores, c);
 		if (!*end)
 			return 0;
 		if (*end != ',')
@@ -130,10 +133,12 @@ int eal_start(const struct eal_config *config, struct eal_info *info, char err[P
 	add(&a, "--no-telemetry");
 	add(&a, config->verbose ? "--log-level=7" : "--log-level=3");
 	if (rte_eal_init(a.n, a.v) < 0)
-		return port_fail(err, "DPDK does not start with %u MB %s on cores %s: %s; free memory, or "
-				 "check DataplaneCores and the PCI address in DataplanePort",
-				 mem_mb, huge ? "of hugepages" : "of ordinary memory", cores,
-				 rte_strerror(rte_errno));
+		return port_fail(
+			err,
+			"DPDK does not start with %u MB %s on cores %s: %s; free memory, or "
+			"check DataplaneCores and the PCI address in DataplanePort",
+			mem_mb, huge ? "of hugepages" : "of ordinary memory", cores,
+			rte_strerror(rte_errno));
 	if (info)
 		*info = (struct eal_info) {.huge = huge, .mem_mb = mem_mb};
 	return 0;

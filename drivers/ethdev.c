@@ -21,7 +21,7 @@
 #define SEGS_ANY      64 /* longest chain where the device names no limit, or we copy it anyway */
 #define TSO_FRAME_MAX 65200
 #define TX_WANTED                                                                                  \
-	(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |                             \
+	(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |                            \
 	 RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
 
 struct ethdev {
@@ -30,7 +30,8 @@ struct ethdev {
 	char vdev[32]; /* "" when EAL owns the device */
 	uint64_t tx_offloads;
 	unsigned tx_room;
-	struct rte_mempool *tx_pool; /* copies of chains for devices that take none; NULL: not needed */
+	struct rte_mempool
+		*tx_pool; /* copies of chains for devices that take none; NULL: not needed */
 	uint8_t rss_key[RSS_KEY_MAX];
 	uint16_t n_reta;
 	uint16_t reta[RETA_MAX];
@@ -58,15 +59,16 @@ int ethdev_create(struct port *p, const char *driver, const char *devargs, uint1
 	snprintf(e->vdev, sizeof(e->vdev), "%s%u", driver, serial++);
 	rc = rte_eal_hotplug_add("vdev", e->vdev, devargs);
 	if (rc < 0) {
-		port_fail(err, "DataplanePort %s:%s: DPDK's %s refuses %s: %s; start as root, and see "
+		port_fail(err,
+			  "DataplanePort %s:%s: DPDK's %s refuses %s: %s; start as root, and see "
 			  "that nothing else uses it",
 			  p->kind->name, p->name, driver, devargs, rte_strerror(-rc));
 		e->vdev[0] = '\0';
 		return -1;
 	}
 	if (rte_eth_dev_get_port_by_name(e->vdev, id) < 0)
-		return port_fail(err, "DataplanePort %s:%s: %s made no device", p->kind->name, p->name,
-				 driver);
+		return port_fail(err, "DataplanePort %s:%s: %s made no device", p->kind->name,
+				 p->name, driver);
 	e->id = *id;
 	e->have = true;
 	return 0;
@@ -144,9 +146,11 @@ static int queues_setup(struct port *p, const struct rte_eth_dev_info *info,
 			return -1;
 		if (rte_eth_rx_queue_setup(e->id, q, rxd, SOCKET_ID_ANY, &rx, p->pools[q]) < 0 ||
 		    rte_eth_tx_queue_setup(e->id, q, txd, SOCKET_ID_ANY, &tx) < 0)
-			return port_fail(err, "DataplanePort %s:%s: queue %u of %u cannot be set up; use "
-					 "fewer DataplaneCores",
-					 p->kind->name, p->name, q, p->n_queues);
+			return port_fail(
+				err,
+				"DataplanePort %s:%s: queue %u of %u cannot be set up; use "
+				"fewer DataplaneCores",
+				p->kind->name, p->name, q, p->n_queues);
 	}
 	return 0;
 }
@@ -210,10 +214,11 @@ static int tx_pool_make(struct port *p, unsigned room, int numa, char *err)
 
 	snprintf(name, sizeof(name), "tx%u", e->id);
 	e->tx_room = room;
-	e->tx_pool = rte_pktmbuf_pool_create(name, TX_POOL * p->n_queues + TX_DESCS * p->n_queues, 128,
-					     0, (uint16_t)(RTE_PKTMBUF_HEADROOM + room), numa);
-	return e->tx_pool ? 0 : port_fail(err, "DataplanePort %s:%s: no memory for send buffers",
-					  p->kind->name, p->name);
+	e->tx_pool = rte_pktmbuf_pool_create(name, TX_POOL * p->n_queues + TX_DESCS * p->n_queues,
+					     128, 0, (uint16_t)(RTE_PKTMBUF_HEADROOM + room), numa);
+	return e->tx_pool ? 0
+			  : port_fail(err, "DataplanePort %s:%s: no memory for send buffers",
+				      p->kind->name, p->name);
 }
 
 int ethdev_start(struct port *p, uint16_t id, const struct ethdev_opts *opts,
@@ -233,13 +238,15 @@ int ethdev_start(struct port *p, uint16_t id, const struct ethdev_opts *opts,
 	    tx_pool_make(p, room, config->numa, err) < 0)
 		return -1;
 	if (rte_eth_dev_start(id) < 0)
-		return port_fail(err, "DataplanePort %s:%s: the device does not start", p->kind->name,
-				 p->name);
+		return port_fail(err, "DataplanePort %s:%s: the device does not start",
+				 p->kind->name, p->name);
 	if (p->n_queues > 1 && reta_fill(e, info.reta_size, p->n_queues) < 0)
-		return port_fail(err, "DataplanePort %s:%s: the device takes no table for its receive "
+		return port_fail(err,
+				 "DataplanePort %s:%s: the device takes no table for its receive "
 				 "hash; use one DataplaneCores",
 				 p->kind->name, p->name);
-	(void)rte_eth_allmulticast_enable(id); /* for neighbour solicitations; virtual ones need none */
+	(void)rte_eth_allmulticast_enable(
+		id); /* for neighbour solicitations; virtual ones need none */
 	if (opts->mac)
 		memcpy(p->mac, opts->mac, 6);
 	else
@@ -343,7 +350,8 @@ unsigned ethdev_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n)
 
 	n = tx_shape(e, st, m, n);
 	while (done < n) {
-		unsigned ready = rte_eth_tx_prepare(e->id, (uint16_t)q, m + done, (uint16_t)(n - done));
+		unsigned ready =
+			rte_eth_tx_prepare(e->id, (uint16_t)q, m + done, (uint16_t)(n - done));
 		unsigned k = ready ? tx_burst(e, st, q, m + done, ready) : 0;
 
 		done += k;

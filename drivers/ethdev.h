@@ -5,11 +5,11 @@
 #include "drivers/internal.h"
 
 struct ethdev_opts {
-	unsigned mtu;	      /* of IP, as the far side has it; 0: the device knows */
-	unsigned room;	      /* data room of rx mbufs; 0: from the MTU */
-	uint64_t tx_refused;  /* RTE_ETH_TX_OFFLOAD_* which this driver does not do well enough */
-	bool rx_fd;	      /* its rx interrupt is a descriptor to poll */
-	const uint8_t *mac;   /* NULL: the device knows */
+	unsigned mtu;	     /* of IP, as the far side has it; 0: the device knows */
+	unsigned room;	     /* data room of rx mbufs; 0: from the MTU */
+	uint64_t tx_refused; /* RTE_ETH_TX_OFFLOAD_* which this driver does not do well enough */
+	bool rx_fd;	     /* its rx interrupt is a descriptor to poll */
+	const uint8_t *mac;  /* NULL: the device knows */
 };
 
 /* Makes the virtual device: driver is "net_tap"; its devargs. On success the port's id is in *id

@@ -1,4 +1,4 @@
-/* internal.h - what the kinds of port share inside drivers/: the row of a kind, and small helpers. */
+/* internal.h - what the kinds of port share inside drivers/: a kind's row, small helpers. */
 #ifndef RAMSON_DRIVERS_INTERNAL_H
 #define RAMSON_DRIVERS_INTERNAL_H
 

@@ -27,18 +27,20 @@ static int read_if(int fd, const char *ifname, uint8_t mac[6], unsigned *mtu, ch
 	struct ifreq r;
 
 	if (ask(fd, ifname, SIOCGIFHWADDR, &r) < 0)
-		return port_fail(err, "DataplanePort: interface %s: %s; see `ip link` for those there are",
-				 ifname, strerror(errno));
+		return port_fail(
+			err, "DataplanePort: interface %s: %s; see `ip link` for those there are",
+			ifname, strerror(errno));
 	if (r.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-		return port_fail(err, "DataplanePort: interface %s is not Ethernet; use one that is",
+		return port_fail(err,
+				 "DataplanePort: interface %s is not Ethernet; use one that is",
 				 ifname);
 	memcpy(mac, r.ifr_hwaddr.sa_data, 6);
 	if (ask(fd, ifname, SIOCGIFMTU, &r) < 0)
 		return port_fail(err, "DataplanePort: MTU of %s: %s", ifname, strerror(errno));
 	*mtu = (unsigned)r.ifr_mtu;
 	if (ask(fd, ifname, SIOCGIFFLAGS, &r) < 0 || !(r.ifr_flags & IFF_UP))
-		return port_fail(err, "DataplanePort: interface %s is down; `ip link set %s up`", ifname,
-				 ifname);
+		return port_fail(err, "DataplanePort: interface %s is down; `ip link set %s up`",
+				 ifname, ifname);
 	return 0;
 }
 

@@ -20,9 +20,11 @@ static int find(struct port *p, const char *args, uint16_t *id, char *err)
 		return ethdev_create(p, driver, args[len] ? args + len + 1 : "", id, err);
 	}
 	if (rte_eth_dev_get_port_by_name(args, id) < 0)
-		return port_fail(err, "DataplanePort pci:%.40s: DPDK found no such card; bind it with "
-				 "`dpdk-devbind.py -b vfio-pci %.40s` and write the address as there",
-				 args, args);
+		return port_fail(
+			err,
+			"DataplanePort pci:%.40s: DPDK found no such card; bind it with "
+			"`dpdk-devbind.py -b vfio-pci %.40s` and write the address as there",
+			args, args);
 	return ethdev_adopt(p, *id, err);
 }
 

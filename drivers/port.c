@@ -27,9 +27,11 @@ int port_pool(struct port *p, unsigned q, unsigned n, unsigned room, int numa, c
 	p->pools[q] = rte_pktmbuf_pool_create(name, n, n > 1024 ? 256 : 0, 0,
 					      (uint16_t)(RTE_PKTMBUF_HEADROOM + room), numa);
 	if (!p->pools[q])
-		return port_fail(err, "DataplanePort %s:%s: no memory for %u receive buffers of %u bytes; "
-				 "give the machine more memory or fewer DataplaneCores",
-				 p->kind->name, p->name, n, room);
+		return port_fail(
+			err,
+			"DataplanePort %s:%s: no memory for %u receive buffers of %u bytes; "
+			"give the machine more memory or fewer DataplaneCores",
+			p->kind->name, p->name, n, room);
 	return 0;
 }
 
@@ -53,8 +55,8 @@ int port_open(struct port *p, const char *spec, const struct port_config *config
 	if (!kind)
 		return -1;
 	if (config->n_queues < 1 || config->n_queues > PORT_QUEUES)
-		return port_fail(err, "DataplaneCores: %u queues; a port has 1 to %u", config->n_queues,
-				 PORT_QUEUES);
+		return port_fail(err, "DataplaneCores: %u queues; a port has 1 to %u",
+				 config->n_queues, PORT_QUEUES);
 	p->kind = kind;
 	snprintf(p->name, sizeof(p->name), "%s", args);
 	p->n_queues = kind->queue_of ? config->n_queues : 1;

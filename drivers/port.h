@@ -45,15 +45,15 @@ struct eal_info {
 int eal_start(const struct eal_config *config, struct eal_info *info, char err[PORT_ERR]);
 
 /* ---- ports ---- */
-enum { /* port.caps */
-	PORT_RX_CSUM = 1 << 0, /* tells about L4 checksums of received frames */
-	PORT_TX_CSUM = 1 << 1, /* computes TCP checksums */
-	PORT_QUEUE_OF = 1 << 2, /* port_queue_of answers; without it n_queues is 1 */
+enum {			       /* port.caps */
+       PORT_RX_CSUM = 1 << 0,  /* tells about L4 checksums of received frames */
+       PORT_TX_CSUM = 1 << 1,  /* computes TCP checksums */
+       PORT_QUEUE_OF = 1 << 2, /* port_queue_of answers; without it n_queues is 1 */
 };
 
 struct port_addr { /* family 4 or 6; 4 bytes of ip are used for 4 */
 	uint8_t family;
-	uint8_t shared; /* the kernel holds it too: only TCP to port_config.ranges is ours (af_xdp) */
+	uint8_t shared; /* the kernel holds it too: only TCP to ranges is ours (af_xdp) */
 	uint8_t ip[16];
 };
 struct port_range { /* TCP ports, host order, both ends included */
@@ -67,11 +67,11 @@ struct port_tuple {
 };
 
 struct port_config {
-	unsigned n_queues;     /* wanted, 1 to PORT_QUEUES; a port that cannot steer opens one */
-	uint32_t rx_frames;    /* rx ring of each queue; 0: what suits the kind */
-	uint8_t hash_key[40];  /* random: the receive hash of kinds that have one */
+	unsigned n_queues;    /* wanted, 1 to PORT_QUEUES; a port that cannot steer opens one */
+	uint32_t rx_frames;   /* rx ring of each queue; 0: what suits the kind */
+	uint8_t hash_key[40]; /* random: the receive hash of kinds that have one */
 	unsigned n_addrs, n_ranges;
-	struct port_addr addrs[PORT_ADDRS];    /* steering of af_xdp */
+	struct port_addr addrs[PORT_ADDRS]; /* steering of af_xdp */
 	struct port_range ranges[PORT_RANGES];
 	int numa; /* memory node of the pools, -1: any */
 };
@@ -89,11 +89,11 @@ struct port {
 	const struct port_kind *kind;
 	char name[48]; /* as in the spec, behind KIND: */
 	uint8_t mac[6];
-	uint16_t mtu;	   /* of IP */
-	uint16_t tx_segs;  /* longest mbuf chain for port_tx */
-	uint32_t tso_max;  /* longest frame with TCP_SEG; 0: no TSO */
+	uint16_t mtu;	  /* of IP */
+	uint16_t tx_segs; /* longest mbuf chain for port_tx */
+	uint32_t tso_max; /* longest frame with TCP_SEG; 0: no TSO */
 	uint32_t caps;
-	unsigned n_queues; /* opened */
+	unsigned n_queues;   /* opened */
 	char note[PORT_ERR]; /* something the operator should know ("fell back to ..."), or "" */
 	struct rte_mempool *pools[PORT_QUEUES]; /* rx mbufs; the port's own, of its own size */
 	struct port_stats stats[PORT_QUEUES];
@@ -137,11 +137,11 @@ int port_kernel_neighbour(const char *ifname, const struct port_addr *a, uint8_t
 struct wire;
 struct wire_config {
 	uint64_t seed;
-	uint16_t mtu;	  /* of IP; 0: 1500 */
-	uint32_t tso_max; /* both ends cut frames up to this long themselves; 0: no offload */
+	uint16_t mtu;	   /* of IP; 0: 1500 */
+	uint32_t tso_max;  /* both ends cut frames up to this long themselves; 0: no offload */
 	uint32_t n_queues; /* of each end; frames go by a hash of the 4-tuple; 0: 1 */
 };
-struct wire_impair {	    /* of one direction; all zero: a perfect wire */
+struct wire_impair { /* of one direction; all zero: a perfect wire */
 	uint32_t loss_ppm, dup_ppm, corrupt_ppm;
 	uint32_t reorder_ppm; /* these are late by reorder_us */
 	uint64_t reorder_us;

@@ -9,7 +9,7 @@
 #define STEER_NAME   "ramson_steer" /* of the program, as the kernel shows it */
 
 struct steer_addr {
-	unsigned int ip[4]; /* wire order; ip[0] alone for family 4 */
+	unsigned int ip[4];  /* wire order; ip[0] alone for family 4 */
 	unsigned int family; /* 4 or 6 */
 	unsigned int shared; /* the kernel has it too: only TCP to the ranges is ours */
 };

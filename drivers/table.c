@@ -1,11 +1,12 @@
-/* table.c - the kinds of port, and the way from a spec to its row. A new kind is a file and a row. */
+/* table.c - the kinds of port, and the way from a spec to its row. A new kind: a file, a row. */
 #include <stdio.h>
 #include <string.h>
 
 #include "drivers/internal.h"
 
 const struct port_kind *const port_kinds[] = {
-	&port_af_packet, &port_af_packet_pmd, &port_af_xdp, &port_tap, &port_memif, &port_pci, &port_wire, NULL,
+	&port_af_packet, &port_af_packet_pmd, &port_af_xdp, &port_tap,
+	&port_memif,	 &port_pci,	      &port_wire,   NULL,
 };
 
 static int unknown_kind(const char *spec, size_t len, char *err)
@@ -31,7 +32,8 @@ const struct port_kind *port_kind_of(const char *spec, const char **args, char *
 		*args = spec[len] ? spec + len + 1 : spec + len;
 		if (**args)
 			return *k;
-		port_fail(err, "DataplanePort %s: it needs %s behind a colon", (*k)->name, (*k)->args);
+		port_fail(err, "DataplanePort %s: it needs %s behind a colon", (*k)->name,
+			  (*k)->args);
 		return NULL;
 	}
 	unknown_kind(spec, len, err);

@@ -1,5 +1,5 @@
-/* test_ports.c - ports against ports: superframes and queues over a veth pair, memif, DPDK's null and
- * ring devices through the same path as a card. Namespaces need root. */
+/* test_ports.c - ports against ports: superframes and queues over a veth pair, memif, DPDK's null
+ * and ring devices through the same path as a card. Namespaces need root. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -47,7 +47,8 @@ static void veth(bool with)
 {
 	assert_int_equal(system(with ? "ip link add rpt0 type veth peer name rpt1 && "
 				       "ip link set rpt0 up && ip link set rpt1 up"
-				     : "ip link del rpt0"), 0);
+				     : "ip link del rpt0"),
+			 0);
 }
 
 /* A TCP frame in a chain, with the checksum and, above size, the cutting left to the port. */
@@ -115,8 +116,11 @@ static struct rte_mbuf *tcp_frame(const struct port *from, const struct port *to
 
 static struct port_tuple tuple(bool v6, uint16_t remote_port)
 {
-	struct port_tuple t = {.family = v6 ? 6 : 4, .local_port = 9001, .remote_port = remote_port,
-			       .local_ip = {10, 9, 0, 2}, .remote_ip = {10, 9, 0, 1}};
+	struct port_tuple t = {.family = v6 ? 6 : 4,
+			       .local_port = 9001,
+			       .remote_port = remote_port,
+			       .local_ip = {10, 9, 0, 2},
+			       .remote_ip = {10, 9, 0, 1}};
 
 	t.remote_ip[v6 ? 15 : 3] ^= (uint8_t)(remote_port * 31);
 	return t;
@@ -164,7 +168,7 @@ static void test_superframes(void **state)
 		uint32_t payload;
 		uint16_t size;
 	} rows[] = {
-		{false, 0, 0},	    {false, 1, 0},	  {false, 1460, 0},	{true, 1440, 0},
+		{false, 0, 0},	     {false, 1, 0},	   {false, 1460, 0},	{true, 1440, 0},
 		{false, 1461, 1460}, {false, 60000, 1448}, {true, 60000, 1428}, {true, 65000, 536},
 	};
 	struct port a, b;
@@ -185,7 +189,8 @@ static void test_superframes(void **state)
 		m = receive(&b, &q);
 		assert_non_null(m);
 		payload_check(m, rows[r].v6 ? 74 : 54, rows[r].payload);
-		assert_int_equal(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+		assert_int_equal(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK,
+				 RTE_MBUF_F_RX_L4_CKSUM_GOOD);
 		assert_int_equal(!!(m->ol_flags & RTE_MBUF_F_RX_LRO), rows[r].size != 0);
 		if (rows[r].size)
 			assert_int_equal(m->tso_segsz, rows[r].size);
@@ -197,7 +202,7 @@ static void test_superframes(void **state)
 	veth(false);
 }
 
-/* With the device's offloads off the kernel cuts and sums for us: the far side sees plain frames. */
+/* With the device's offloads off the kernel cuts and sums for us: the far side sees plain ones. */
 static void test_cut_by_kernel(void **state)
 {
 	struct port_tuple t = tuple(false, 77);
@@ -222,7 +227,8 @@ static void test_cut_by_kernel(void **state)
 		tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, 34);
 		assert_int_equal(rte_be_to_cpu_32(tcp->sent_seq), got);
 		assert_int_equal(rte_ipv4_udptcp_cksum_verify(
-			rte_pktmbuf_mtod_offset(m, const void *, 14), tcp), 0);
+					 rte_pktmbuf_mtod_offset(m, const void *, 14), tcp),
+				 0);
 		got += 1000;
 		rte_pktmbuf_free(m);
 	}
@@ -396,7 +402,8 @@ static void test_null(void **state)
 	assert_int_equal(port_rx(&p, 0, m, 8), 8);
 	assert_int_equal(p.stats[0].rx_bytes, 8 * 60);
 	rte_pktmbuf_free_bulk(m, 8);
-	m[0] = tcp_frame(&p, &p, &t, 1400, 0); /* a chain: it is copied for a device that takes none */
+	m[0] = tcp_frame(&p, &p, &t, 1400,
+			 0); /* a chain: it is copied for a device that takes none */
 	m[0]->ol_flags = 0;
 	assert_int_equal(port_tx(&p, 0, m, 1), 1);
 	assert_int_equal(p.stats[0].tx_frames, 1);
@@ -453,7 +460,8 @@ static void test_errors(void **state)
 
 static void test_kernel(void **state)
 {
-	struct port_addr held = {.family = 4, .ip = {10, 66, 0, 2}}, not = {.family = 4, .ip = {10, 66}};
+	struct port_addr held = {.family = 4, .ip = {10, 66, 0, 2}},
+			 not = {.family = 4, .ip = {10, 66}};
 	struct port_addr held6 = {.family = 6, .ip = {0xfd, 0x66, [15] = 2}};
 	struct port_addr neigh = {.family = 6, .ip = {0xfd, 0x66, [15] = 9}};
 	uint8_t mac[6], wanted[6] = {2, 3, 4, 5, 6, 7};
@@ -465,11 +473,13 @@ static void test_kernel(void **state)
 	assert_string_equal(name, "");
 	need_root();
 	veth(true);
-	assert_int_equal(system("ip addr add 10.66.0.2/24 dev rpt0 && ip addr add fd66::2/64 dev rpt0 && "
-				"ip neigh add fd66::9 lladdr 02:03:04:05:06:07 dev rpt0"), 0);
+	assert_int_equal(
+		system("ip addr add 10.66.0.2/24 dev rpt0 && ip addr add fd66::2/64 dev rpt0 && "
+		       "ip neigh add fd66::9 lladdr 02:03:04:05:06:07 dev rpt0"),
+		0);
 	assert_int_equal(port_kernel_has_address("rpt0", &held), 1);
 	assert_int_equal(port_kernel_has_address("rpt0", &held6), 1);
-	assert_int_equal(port_kernel_has_address("rpt0", &not), 0);
+	assert_int_equal(port_kernel_has_address("rpt0", &not ), 0);
 	assert_int_equal(port_kernel_has_address("rpt1", &held), 0);
 	assert_int_equal(port_kernel_neighbour("rpt0", &neigh, mac), 0);
 	assert_memory_equal(mac, wanted, 6);

@@ -121,8 +121,12 @@ static void test_delay_and_rate(void **state)
 static unsigned bad_run(uint64_t seed, int64_t *v, unsigned max, struct wire_stats *st)
 {
 	struct wire_config config = {.seed = seed};
-	struct wire_impair bad = {.loss_ppm = 30000, .dup_ppm = 20000, .reorder_ppm = 50000,
-				  .reorder_us = 700, .corrupt_ppm = 10000, .delay_us = 500,
+	struct wire_impair bad = {.loss_ppm = 30000,
+				  .dup_ppm = 20000,
+				  .reorder_ppm = 50000,
+				  .reorder_us = 700,
+				  .corrupt_ppm = 10000,
+				  .delay_us = 500,
 				  .jitter_us = 300};
 	struct pair w;
 	unsigned k = 0;
@@ -244,7 +248,7 @@ static void test_cut(void **state)
 		uint32_t payload;
 		uint16_t size;
 	} rows[] = {
-		{false, 1, 1400}, {false, 1400, 1400}, {false, 1401, 1400}, {false, 30000, 1448},
+		{false, 1, 1400},   {false, 1400, 1400}, {false, 1401, 1400}, {false, 30000, 1448},
 		{true, 2800, 1400}, {true, 60000, 1440}, {false, 64001, 536},
 	};
 	struct wire_config config = {.seed = 1, .tso_max = 65200};
@@ -286,7 +290,8 @@ static void test_queues(void **state)
 		struct rte_mbuf *m = superframe(v6, 10, 1000), *got;
 		struct rte_tcp_hdr *tcp =
 			rte_pktmbuf_mtod_offset(m, struct rte_tcp_hdr *, v6 ? 54 : 34);
-		struct port_tuple t = {.family = v6 ? 6 : 4, .local_port = 9001,
+		struct port_tuple t = {.family = v6 ? 6 : 4,
+				       .local_port = 9001,
 				       .remote_port = (uint16_t)(1000 + i)};
 		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, 14);
 		int q;

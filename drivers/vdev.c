@@ -24,19 +24,22 @@ static int pmd_open(struct port *p, const char *args, const struct port_config *
 	uint16_t id;
 
 	if (strlen(args) >= IFNAMSIZ)
-		return port_fail(err, "DataplanePort af_packet_pmd:%.40s: not the name of an interface",
+		return port_fail(err,
+				 "DataplanePort af_packet_pmd:%.40s: not the name of an interface",
 				 args);
 	if (port_kernel_if(args, mac, &opts.mtu, err) < 0)
 		return -1;
 	for (; frame < opts.mtu + PMD_FRAME_HEAD; frame *= 2)
 		count = count > 512 ? count / 2 : count;
 	if (frame > PMD_FRAME_MAX)
-		return port_fail(err, "DataplanePort af_packet_pmd:%s: its MTU is %u, at most %u works; "
+		return port_fail(err,
+				 "DataplanePort af_packet_pmd:%s: its MTU is %u, at most %u works; "
 				 "`ip link set %s mtu 9000`",
 				 args, opts.mtu, PMD_FRAME_MAX - PMD_FRAME_HEAD, args);
-	/* The frame must divide the block; the MTU is the interface's and is not to be asked for. */
-	snprintf(devargs, sizeof(devargs), "iface=%s,blocksz=%u,framesz=%u,framecnt=%u,qdisc_bypass=1",
-		 args, frame < 4096 ? 4096 : frame, frame, count);
+	/* The frame must divide the block; the MTU is the interface's and not to be asked for. */
+	snprintf(devargs, sizeof(devargs),
+		 "iface=%s,blocksz=%u,framesz=%u,framecnt=%u,qdisc_bypass=1", args,
+		 frame < 4096 ? 4096 : frame, frame, count);
 	opts.room = frame;
 	opts.mac = mac;
 	if (ethdev_create(p, "net_af_packet", devargs, &id, err) < 0 ||
@@ -111,8 +114,9 @@ static int memif_open(struct port *p, const char *args, const struct port_config
 	uint16_t id;
 
 	if ((args[len] && !server) || !len || len >= sizeof(path))
-		return port_fail(err, "DataplanePort memif:%.60s: write memif:SOCKET or memif:SOCKET,server",
-				 args);
+		return port_fail(
+			err, "DataplanePort memif:%.60s: write memif:SOCKET or memif:SOCKET,server",
+			args);
 	memcpy(path, args, len);
 	path[len] = '\0';
 	/* A socket that a dead server left behind would make this one fail. */

@@ -281,16 +281,18 @@ static int wire_open(struct port *p, const char *args, const struct port_config 
 	struct wire *w = wire_find(args, len);
 	struct wire_end *e;
 
-	if (!w || args[len] != ':' || (args[len + 1] != '0' && args[len + 1] != '1') || args[len + 2])
-		return port_fail(err, "DataplanePort wire:%.40s: no such wire; it is for tests only", args);
+	if (!w || args[len] != ':' || (args[len + 1] != '0' && args[len + 1] != '1') ||
+	    args[len + 2])
+		return port_fail(
+			err, "DataplanePort wire:%.40s: no such wire; it is for tests only", args);
 	e = &w->end[args[len + 1] - '0'];
 	if (e->port)
 		return port_fail(err, "DataplanePort wire:%.40s: this end is open already", args);
-	p->n_queues = e->n_queues = config->n_queues < w->config.n_queues ? config->n_queues
-									  : w->config.n_queues;
+	p->n_queues = e->n_queues =
+		config->n_queues < w->config.n_queues ? config->n_queues : w->config.n_queues;
 	for (unsigned q = 0; q < p->n_queues; q++)
-		if (port_pool(p, q, config->rx_frames ? config->rx_frames : WIRE_RX, w->config.mtu + 64,
-			      config->numa, err) < 0) {
+		if (port_pool(p, q, config->rx_frames ? config->rx_frames : WIRE_RX,
+			      w->config.mtu + 64, config->numa, err) < 0) {
 			port_pools_free(p);
 			return -1;
 		}

@@ -7,10 +7,10 @@
 
 #include "drivers/wire.h"
 
-#define ETH_LEN	    14
-#define SUPER_MAX   (65535 + ETH_LEN)
-#define ONLY_LAST   (RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG)
-#define ONLY_FIRST  RTE_TCP_CWR_FLAG
+#define ETH_LEN	   14
+#define SUPER_MAX  (65535 + ETH_LEN)
+#define ONLY_LAST  (RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG)
+#define ONLY_FIRST RTE_TCP_CWR_FLAG
 
 struct cut {
 	uint8_t *frame;

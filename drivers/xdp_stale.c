@@ -48,7 +48,8 @@ static uint32_t prog_id_in(struct nlmsghdr *h, size_t got)
 
 	if (!NLMSG_OK(h, (unsigned)got) || h->nlmsg_type != RTM_NEWLINK)
 		return 0;
-	xdp = attr_find(IFLA_RTA(info), (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*info))), IFLA_XDP);
+	xdp = attr_find(IFLA_RTA(info), (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*info))),
+			IFLA_XDP);
 	id = xdp ? attr_find(RTA_DATA(xdp), (int)RTA_PAYLOAD(xdp), IFLA_XDP_PROG_ID) : NULL;
 	if (!id || RTA_PAYLOAD(id) < sizeof(v))
 		return 0;
@@ -106,7 +107,8 @@ static bool detach(int fd, unsigned ifindex)
 	if (send(fd, &req, sizeof(req), 0) != (ssize_t)sizeof(req))
 		return false;
 	got = recv(fd, buf, sizeof(buf), 0);
-	return got >= (ssize_t)NLMSG_LENGTH(sizeof(*e)) && h->nlmsg_type == NLMSG_ERROR && !e->error;
+	return got >= (ssize_t)NLMSG_LENGTH(sizeof(*e)) && h->nlmsg_type == NLMSG_ERROR &&
+	       !e->error;
 }
 
 enum xdp_found xdp_stale_detach(const char *ifname)

@@ -1,6 +1,6 @@
 /* fuzz_net.c - frames of any bytes into net. The input is a run of frames: a flag byte (bit 0: the
  * port vouches for the checksum; bit 1: merged; bit 2: keep our MAC as destination; bit 3: mend the
- * IPv4 header's and ICMP's checksum), two bytes of length, the frame. Between frames time passes. */
+ * IPv4 header's and ICMP's checksum), two bytes of length, the frame. Time passes between. */
 #include <stdlib.h>
 
 #include <rte_mbuf.h>
@@ -73,7 +73,8 @@ static void mend6(uint8_t *ip, size_t len)
 	memcpy(src.ip, ip + 8, 16);
 	memcpy(dst.ip, ip + 24, 16);
 	memset(ip + IP6_HDR + 2, 0, 2);
-	sum = ip_sum_done(ip_sum(ip_sum_pseudo(&src, &dst, IP_ICMP6, (uint32_t)n), ip + IP6_HDR, n));
+	sum = ip_sum_done(
+		ip_sum(ip_sum_pseudo(&src, &dst, IP_ICMP6, (uint32_t)n), ip + IP6_HDR, n));
 	memcpy(ip + IP6_HDR + 2, &sum, 2);
 }
 
@@ -105,7 +106,8 @@ static void use(struct net *net, const struct net_rx *rx, uint64_t now_us)
 		struct tcp_tx t = {.m = rte_pktmbuf_alloc(pool), .src = s->dst, .dst = s->src};
 		char *hdr = t.m ? rte_pktmbuf_append(t.m, 20) : NULL;
 
-		if (s->tcp_len < 20 || s->tcp + s->tcp_len > end || !net_is_ours(net, &s->dst) || !hdr)
+		if (s->tcp_len < 20 || s->tcp + s->tcp_len > end || !net_is_ours(net, &s->dst) ||
+		    !hdr)
 			abort();
 		memset(hdr, 0, 20);
 		t.m->l4_len = 20;

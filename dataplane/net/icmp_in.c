@@ -10,7 +10,8 @@ static void hint(struct net *net, const struct frame *f, enum net_hint_kind kind
 	struct icmp_quote q;
 
 	/* Only about what left here: a quote of somebody else's packet says nothing to us. */
-	if (icmp_quote_parse(&q, f->ip.src.family, f->body + ICMP_HDR, f->body_len - ICMP_HDR) < 0 ||
+	if (icmp_quote_parse(&q, f->ip.src.family, f->body + ICMP_HDR, f->body_len - ICMP_HDR) <
+		    0 ||
 	    !net_is_ours(net, &q.local)) {
 		count(net->counts, net_icmp_ignored);
 		return;

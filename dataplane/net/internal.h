@@ -7,17 +7,17 @@
 #include "dataplane/net/net.h"
 #include "dataplane/wire/ip_hdr.h"
 
-#define NEIGH_SETS     256
-#define NEIGH_WAYS     4
-#define NEIGH_WAIT     16   /* frames that wait for one neighbour; the oldest goes first */
-#define NEIGH_TRIES    3    /* RFC 4861 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
-#define NEIGH_ASK_US   1000000ull
-#define NEIGH_GOOD_US  30000000ull
-#define READY_RESERVE  128  /* places among the ready frames kept for net's own */
+#define NEIGH_SETS	256
+#define NEIGH_WAYS	4
+#define NEIGH_WAIT	16 /* frames that wait for one neighbour; the oldest goes first */
+#define NEIGH_TRIES	3  /* RFC 4861 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
+#define NEIGH_ASK_US	1000000ull
+#define NEIGH_GOOD_US	30000000ull
+#define READY_RESERVE	128 /* places among the ready frames kept for net's own */
 #define ANSWER_SLICE_US 100000ull
 #define ANSWERS_A_SLICE 200 /* echo replies and listener reports */
-#define HOP_LIMIT      64
-#define ND_HOP_LIMIT   255
+#define HOP_LIMIT	64
+#define ND_HOP_LIMIT	255
 
 enum neigh_state {
 	NEIGH_NONE,

@@ -113,9 +113,9 @@ void neigh_fail(struct net *net, struct rte_mbuf *m)
 	if (net->n_hints < NET_VEC &&
 	    icmp_quote_parse(&q, family, p, rte_pktmbuf_data_len(m) - ETH_HDR) == 0)
 		net->hints[net->n_hints++] = (struct net_hint) {.kind = NET_NO_NEIGHBOUR,
-								 .local = q.local,
-								 .remote = q.remote,
-								 .seq = q.seq};
+								.local = q.local,
+								.remote = q.remote,
+								.seq = q.seq};
 	rte_pktmbuf_free(m);
 }
 

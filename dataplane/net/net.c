@@ -19,8 +19,8 @@ int net_prefix_parse(struct net_prefix *p, const char *text)
 			return ERR_MALFORMED;
 		bits = bits * 10 + (unsigned)(*c - '0');
 	}
-	if (addr_parse(&out.ip, ip) < 0 || out.ip.port || ip_never_a_source(&out.ip) ||
-	    bits < 1 || bits > 8 * addr_ip_len(&out.ip))
+	if (addr_parse(&out.ip, ip) < 0 || out.ip.port || ip_never_a_source(&out.ip) || bits < 1 ||
+	    bits > 8 * addr_ip_len(&out.ip))
 		return ERR_MALFORMED;
 	out.prefix = (uint8_t)bits;
 	*p = out;
@@ -45,7 +45,8 @@ const char *net_config_bad(const struct net_config *config)
 	for (unsigned i = 0; i < config->n_addrs; i++) {
 		const struct net_prefix *p = &config->addrs[i];
 
-		if (addr_same_ip(&p->ip, &config->gateway4) || addr_same_ip(&p->ip, &config->gateway6))
+		if (addr_same_ip(&p->ip, &config->gateway4) ||
+		    addr_same_ip(&p->ip, &config->gateway6))
 			return "DataplaneGateway: it is our own DataplaneAddress";
 	}
 	return NULL;
@@ -141,7 +142,9 @@ static const struct net_prefix *covering(const struct net *net, const struct add
 
 bool net_on_link(const struct net *net, const struct addr *a)
 {
-	return (a->family == 6 && ip_is_link_local(a)) || covering(net, a);
+	/* A gateway is, whatever our prefixes say: on rented servers they are often /32. */
+	return (a->family == 6 && ip_is_link_local(a)) || covering(net, a) ||
+	       addr_same_ip(a, &net->config.gateway4) || addr_same_ip(a, &net->config.gateway6);
 }
 
 bool net_source(const struct net *net, const struct addr *remote, struct addr *local)

@@ -2,7 +2,8 @@
  * stands between the port and tcp. One struct net per worker, used by that worker alone.
  *
  * A turn of the worker calls:
- *	n = port_rx(m); net_in(m, n, rx);  tcp_in(rx->segs); rx->hints to tcp; rx->learned to the mesh;
+ *	n = port_rx(m); net_in(m, n, rx);  tcp_in(rx->segs); rx->hints to tcp;
+ *	rx->learned to the mesh;
  *	... rooms above ...
  *	tcp_out(tx, net_room()); net_out(tx); net_tick(rx);
  *	n = net_ready(&m); net_sent(port_tx(m, n)); then the received mbufs are freed.
@@ -39,7 +40,7 @@ struct net_config {
 	unsigned n_addrs;
 	struct net_prefix addrs[NET_ADDRS];
 	struct addr gateway4, gateway6; /* family 0: none; gateway6 may be link-local */
-	/* MAC addresses that are known for good (a shared address gets no answers); all-zero: ask. */
+	/* Known for good (a shared address gets no answers); all-zero: ask. */
 	uint8_t gateway4_mac[6], gateway6_mac[6];
 	struct rte_mempool *pool; /* for frames of net's own; data room at least 1664 + headroom */
 	uint8_t seed[32];
@@ -79,7 +80,7 @@ struct net_hint {
 struct net_neigh {
 	struct addr ip; /* port is 0 */
 	uint8_t mac[6];
-	bool asked_us;	/* it asked for us: worth an entry of its own */
+	bool asked_us; /* it asked for us: worth an entry of its own */
 };
 struct net_rx {
 	unsigned n_segs, n_hints, n_learned;

@@ -1,12 +1,13 @@
-/* out.c - segments from tcp: wrapped in IP and Ethernet, sent towards their next hop. The last stage
- * of the walk before the port. */
+/* out.c - segments from tcp: wrapped in IP and Ethernet, sent towards their next hop. The last
+ * stage of the walk before the port. */
 #include "dataplane/net/internal.h"
 
 #define TCP_SUM_AT 16
 
 unsigned net_room(const struct net *net)
 {
-	return net->n_ready < NET_READY - READY_RESERVE ? NET_READY - READY_RESERVE - net->n_ready : 0;
+	return net->n_ready < NET_READY - READY_RESERVE ? NET_READY - READY_RESERVE - net->n_ready
+							: 0;
 }
 
 /* The sum over a chain from its TCP header on; odd lengths inside it shift what follows. */
@@ -34,7 +35,8 @@ static void tcp_checksum(const struct net *net, const struct tcp_tx *t, bool cut
 
 	m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
 	if (net->config.tx_csum) {
-		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+		m->ol_flags |=
+			RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
 		sum = ip_sum_fold(pseudo);
 	} else {
 		memset(field, 0, 2);

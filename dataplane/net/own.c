@@ -60,8 +60,8 @@ void own_icmp(struct net *net, const uint8_t mac[ETH_MAC], const struct addr *sr
 	ip_hdr_build(p, src, dst, proto, hop_limit, (uint32_t)len, net->ip_id++);
 	memcpy(p + ip_len, body, len);
 	memset(p + ip_len + 2, 0, 2);
-	sum = ip_sum_done(ip_sum(v4 ? 0 : ip_sum_pseudo(src, dst, proto, (uint32_t)len), p + ip_len,
-				 len));
+	sum = ip_sum_done(
+		ip_sum(v4 ? 0 : ip_sum_pseudo(src, dst, proto, (uint32_t)len), p + ip_len, len));
 	memcpy(p + ip_len + 2, &sum, 2);
 	net_push(net, m);
 }

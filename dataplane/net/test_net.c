@@ -1,4 +1,4 @@
-/* test_net.c - net against hand-built frames: what it takes, answers, refuses, resolves and sends. */
+/* test_net.c - net against hand-built frames: what it takes, answers, refuses and sends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,8 +38,13 @@ static struct addr ip(const char *text)
 static void rig_config(struct rig *r)
 {
 	memset(r, 0, sizeof(*r));
-	r->config = (struct net_config) {.mtu = 1500, .n_addrs = 2, .pool = pool, .counts = &r->counts,
-					 .tx_csum = true, .tso = true, .seed = {1}};
+	r->config = (struct net_config) {.mtu = 1500,
+					 .n_addrs = 2,
+					 .pool = pool,
+					 .counts = &r->counts,
+					 .tx_csum = true,
+					 .tso = true,
+					 .seed = {1}};
 	memcpy(r->config.mac, our_mac, 6);
 	assert_int_equal(net_prefix_parse(&r->config.addrs[0], "10.0.0.2/24"), 0);
 	assert_int_equal(net_prefix_parse(&r->config.addrs[1], "fd00::2/64"), 0);
@@ -133,7 +138,9 @@ static struct rte_mbuf *arp_frame(uint16_t op, const char *from, const char *abo
 static struct rte_mbuf *nd_frame(uint8_t type, const char *from, const char *to, const char *target,
 				 uint8_t ttl, bool with_mac)
 {
-	struct nd nd = {.type = type, .flags = ND_SOLICITED | ND_OVERRIDE, .has_mac = with_mac,
+	struct nd nd = {.type = type,
+			.flags = ND_SOLICITED | ND_OVERRIDE,
+			.has_mac = with_mac,
 			.target = ip(target)};
 	struct addr dst = ip(to);
 	uint8_t body[ND_LEN], mac[6];
@@ -183,7 +190,8 @@ static void test_arp(void **state)
 	assert_int_equal(r.rx.n_learned, 1);
 	assert_true(r.rx.learned[0].asked_us);
 	rig_flush(&r);
-	in(&r, arp_frame(ARP_REQUEST, "0.0.0.0", "10.0.0.2"), 1); /* a probe is answered, not learned */
+	in(&r, arp_frame(ARP_REQUEST, "0.0.0.0", "10.0.0.2"),
+	   1); /* a probe is answered, not learned */
 	assert_non_null(only(&r, &len));
 	assert_int_equal(r.rx.n_learned, 0);
 	rig_flush(&r);
@@ -218,7 +226,8 @@ static void test_nd(void **state)
 	assert_int_equal(ip_hdr_parse(&h, 6, p + ETH_HDR, len - ETH_HDR), 0);
 	assert_int_equal(h.ttl, 255);
 	assert_int_equal(ip_sum_done(ip_sum(ip_sum_pseudo(&h.src, &h.dst, IP_ICMP6, ND_LEN),
-					    p + ETH_HDR + IP6_HDR, ND_LEN)), 0);
+					    p + ETH_HDR + IP6_HDR, ND_LEN)),
+			 0);
 	assert_int_equal(nd_parse(&nd, p + ETH_HDR + IP6_HDR, ND_LEN), 0);
 	assert_int_equal(nd.type, ICMP6_NA);
 	assert_int_equal(nd.flags, ND_SOLICITED | ND_OVERRIDE);
@@ -237,7 +246,8 @@ static void test_nd(void **state)
 	in(&r, nd_frame(ICMP6_NS, "fe80::9", "fe80::ff:fe00:1", "fe80::ff:fe00:1", 255, true), 1);
 	assert_non_null(only(&r, &len));
 	rig_flush(&r);
-	in(&r, nd_frame(ICMP6_NS, "fd00::9", "fd00::2", "fd00::2", 254, true), 1); /* through a router */
+	in(&r, nd_frame(ICMP6_NS, "fd00::9", "fd00::2", "fd00::2", 254, true),
+	   1); /* through a router */
 	assert_int_equal(COUNTED(&r, nd_malformed), 1);
 	in(&r, nd_frame(ICMP6_NS, "fd00::9", "fd00::2", "fd00::3", 255, true), 1);
 	in(&r, nd_frame(ICMP6_NS, "fd00::9", "ff02::1:ff00:3", "fd00::3", 255, true), 1);
@@ -289,8 +299,10 @@ static void test_echo(void **state)
 	assert_memory_equal(p + ETH_HDR + 44, ask6 + 4, 59);
 	rig_flush(&r);
 	ask4[2] ^= 1; /* a broken sum */
-	in(&r, ip_frame(our_mac, &(struct addr) {.family = 4, .ip = {10, 0, 0, 9}},
-			&r.config.addrs[0].ip, IP_ICMP, 64, ask4, 64), 1);
+	in(&r,
+	   ip_frame(our_mac, &(struct addr) {.family = 4, .ip = {10, 0, 0, 9}},
+		    &r.config.addrs[0].ip, IP_ICMP, 64, ask4, 64),
+	   1);
 	assert_int_equal(COUNTED(&r, icmp_sum_bad), 1);
 	in(&r, summed(everybody, "10.0.0.9", "10.0.0.2", IP_ICMP, 64, ask4, 64, 2), 1);
 	assert_null(only(&r, &len)); /* not to a broadcast */
@@ -373,7 +385,8 @@ static void test_refused(void **state)
 		{"fe80::9", "fe80::ff:fe00:1", 0, 0, 0, COUNT_net_ip_other_proto}, /* not for TCP */
 		{"10.0.0.9", "10.0.0.2", 40, 1, 0, COUNT_net_tcp_sum_bad},
 		{"fd00::9", "fd00::2", 70, 1, 0, COUNT_net_tcp_sum_bad},
-		{"fd00::9", "fd00::2", 0, 1, 0, COUNT_net_ip_other_proto}, /* to a group of stations */
+		{"fd00::9", "fd00::2", 0, 1, 0,
+		 COUNT_net_ip_other_proto}, /* to a group of stations */
 	};
 	struct rig r;
 
@@ -452,7 +465,8 @@ static void test_hints(void **state)
 	rig_config(&r);
 	rig_start(&r);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		struct addr local = ip(rows[i].local), remote = ip(rows[i].v6 ? "fd05::1" : "192.0.2.9");
+		struct addr local = ip(rows[i].local),
+			    remote = ip(rows[i].v6 ? "fd05::1" : "192.0.2.9");
 		uint8_t body[8 + 40 + 8] = {rows[i].type, rows[i].code};
 		size_t n = 8;
 
@@ -461,9 +475,11 @@ static void test_hints(void **state)
 		be16_put(body + n, 9001);
 		be16_put(body + n + 2, 443);
 		be32_put(body + n + 4, 12345);
-		in(&r, summed(our_mac, rows[i].v6 ? "fd09::1" : "192.0.2.1",
-			      rows[i].v6 ? "fd00::2" : "10.0.0.2", rows[i].v6 ? IP_ICMP6 : IP_ICMP, 60,
-			      body, n + 8, 2), 1);
+		in(&r,
+		   summed(our_mac, rows[i].v6 ? "fd09::1" : "192.0.2.1",
+			  rows[i].v6 ? "fd00::2" : "10.0.0.2", rows[i].v6 ? IP_ICMP6 : IP_ICMP, 60,
+			  body, n + 8, 2),
+		   1);
 		if (r.rx.n_hints != (rows[i].kind >= 0))
 			fail_msg("row %u: %u hints", i, r.rx.n_hints);
 		if (rows[i].kind < 0)
@@ -482,8 +498,8 @@ static void test_hints(void **state)
 
 static struct tcp_tx segment(const char *from, const char *to, uint32_t payload, uint16_t gso)
 {
-	struct tcp_tx t = {.m = rte_pktmbuf_alloc(pool), .src = ip(from), .dst = ip(to),
-			   .gso_size = gso};
+	struct tcp_tx t = {
+		.m = rte_pktmbuf_alloc(pool), .src = ip(from), .dst = ip(to), .gso_size = gso};
 	struct rte_mbuf *last = t.m;
 	uint8_t *p = (uint8_t *)rte_pktmbuf_append(t.m, 20);
 
@@ -638,7 +654,8 @@ static void test_no_answer(void **state)
 
 static void test_nowhere(void **state)
 {
-	static const char *const rows[] = {"10.0.0.2:5", "127.0.0.1:5", "224.0.0.5:5", "192.0.2.1:5"};
+	static const char *const rows[] = {"10.0.0.2:5", "127.0.0.1:5", "224.0.0.5:5",
+					   "192.0.2.1:5"};
 	struct net_rx tick;
 	struct rig r;
 
@@ -672,9 +689,29 @@ static void test_fixed_gateway(void **state)
 	rig_stop(&r);
 }
 
+static void test_gateway_off_prefix(void **state)
+{
+	struct rte_mbuf **m;
+	struct rig r;
+
+	rig_config(&r);
+	assert_int_equal(net_prefix_parse(&r.config.addrs[0], "10.0.0.2/32"), 0);
+	rig_start(&r);
+	out(&r, segment("10.0.0.2:80", "10.0.0.9:1000", 5, 0), 0);
+	assert_int_equal(net_ready(r.net, &m), 1);
+	rig_flush(&r);
+	in(&r, arp_frame(ARP_REPLY, "10.0.0.9", "10.0.0.2"), 1); /* not who was asked */
+	assert_int_equal(net_ready(r.net, &m), 0);
+	in(&r, arp_frame(ARP_REPLY, "10.0.0.254", "10.0.0.2"), 1);
+	assert_int_equal(net_ready(r.net, &m), 1);
+	assert_memory_equal(rte_pktmbuf_mtod(m[0], uint8_t *), peer_mac, 6);
+	rig_stop(&r);
+}
+
 static void test_learn(void **state)
 {
-	struct net_neigh told = {.ip = ip("10.0.0.9")}, foreign = {.ip = ip("10.9.9.9"), .asked_us = true};
+	struct net_neigh told = {.ip = ip("10.0.0.9")},
+			 foreign = {.ip = ip("10.9.9.9"), .asked_us = true};
 	struct rte_mbuf **m;
 	struct rig r;
 
@@ -705,7 +742,8 @@ static void test_shared(void **state)
 		in(&r, tcp_frame("10.0.0.9", "10.0.0.2"), 1);
 		out(&r, segment("10.0.0.2:80", "10.0.0.9:1000", 5, 0), 2);
 		assert_int_equal(net_ready(r.net, &m), 1); /* a question, or the segment */
-		assert_memory_equal(rte_pktmbuf_mtod(m[0], uint8_t *), shared ? peer_mac : everybody, 6);
+		assert_memory_equal(rte_pktmbuf_mtod(m[0], uint8_t *),
+				    shared ? peer_mac : everybody, 6);
 		rig_stop(&r);
 	}
 }
@@ -743,13 +781,14 @@ static void test_checksums_out(void **state)
 	static const struct {
 		bool v6, offload;
 		uint32_t payload;
-	} rows[] = {{false, false, 0},	 {false, false, 1},    {false, false, 1000}, {true, false, 1001},
-		    {false, true, 1000}, {true, true, 1001}};
+	} rows[] = {{false, false, 0},	 {false, false, 1},   {false, false, 1000},
+		    {true, false, 1001}, {false, true, 1000}, {true, true, 1001}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *from = rows[i].v6 ? "[fd00::2]:80" : "10.0.0.2:80";
 		const char *to = rows[i].v6 ? "[fd00::9]:81" : "10.0.0.9:81";
-		struct net_neigh peer = {.ip = ip(rows[i].v6 ? "fd00::9" : "10.0.0.9"), .asked_us = true};
+		struct net_neigh peer = {.ip = ip(rows[i].v6 ? "fd00::9" : "10.0.0.9"),
+					 .asked_us = true};
 		struct addr src = ip(from), dst = ip(to);
 		uint8_t flat[2048];
 		struct rte_mbuf **m;
@@ -764,11 +803,13 @@ static void test_checksums_out(void **state)
 		net_learn(r.net, &peer, 1, 0);
 		out(&r, segment(from, to, rows[i].payload, 0), 0);
 		assert_int_equal(net_ready(r.net, &m), 1);
-		assert_int_equal(m[0]->pkt_len, ETH_HDR + (rows[i].v6 ? 40 : 20) + 20 + rows[i].payload);
+		assert_int_equal(m[0]->pkt_len,
+				 ETH_HDR + (rows[i].v6 ? 40 : 20) + 20 + rows[i].payload);
 		const uint8_t *p = rte_pktmbuf_read(m[0], 0, m[0]->pkt_len, flat);
 
-		assert_int_equal(ip_hdr_parse(&h, rows[i].v6 ? 6 : 4, p + ETH_HDR,
-					      m[0]->pkt_len - ETH_HDR), 0);
+		assert_int_equal(
+			ip_hdr_parse(&h, rows[i].v6 ? 6 : 4, p + ETH_HDR, m[0]->pkt_len - ETH_HDR),
+			0);
 		pseudo = ip_sum_pseudo(&src, &dst, IP_TCP, h.len - h.hdr_len);
 		memcpy(&sum, p + ETH_HDR + h.hdr_len + 16, 2);
 		assert_int_equal(!!(m[0]->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM), rows[i].offload);
@@ -776,7 +817,8 @@ static void test_checksums_out(void **state)
 			assert_int_equal(sum, ip_sum_fold(pseudo));
 		else
 			assert_int_equal(ip_sum_done(ip_sum(pseudo, p + ETH_HDR + h.hdr_len,
-							    h.len - h.hdr_len)), 0);
+							    h.len - h.hdr_len)),
+					 0);
 		assert_int_equal(m[0]->l2_len, 14);
 		assert_int_equal(m[0]->l3_len, h.hdr_len);
 		assert_int_equal(m[0]->l4_len, 20);
@@ -791,10 +833,10 @@ static void test_sizes_out(void **state)
 		uint16_t gso;
 		bool tso, sent, cut;
 	} rows[] = {
-		{1460, 0, true, true, false},	 {1461, 0, true, false, false},
-		{1460, 1460, true, true, false}, {1461, 1460, true, true, true},
+		{1460, 0, true, true, false},	  {1461, 0, true, false, false},
+		{1460, 1460, true, true, false},  {1461, 1460, true, true, true},
 		{3000, 1461, true, false, false}, {3000, 1460, false, false, false},
-		{65000, 1460, true, true, true}, {65496, 1460, true, false, false},
+		{65000, 1460, true, true, true},  {65496, 1460, true, false, false},
 	};
 	struct net_neigh peer = {.ip = ip("10.0.0.9"), .asked_us = true};
 
@@ -847,13 +889,25 @@ static void test_settings(void **state)
 		const char *text;
 		int rc;
 	} rows[] = {
-		{"192.0.2.7/24", 0}, {"2001:db8::7/64", 0}, {"192.0.2.7/32", 0}, {"192.0.2.7/1", 0},
-		{"fd00::1/128", 0}, {"192.0.2.7", ERR_MALFORMED}, {"192.0.2.7/", ERR_MALFORMED},
-		{"192.0.2.7/33", ERR_MALFORMED}, {"192.0.2.7/0", ERR_MALFORMED},
-		{"fd00::1/129", ERR_MALFORMED}, {"192.0.2.7:80/24", ERR_MALFORMED},
-		{"192.0.2.7/2 4", ERR_MALFORMED}, {"192.0.2.7/-1", ERR_MALFORMED},
-		{"127.0.0.1/8", ERR_MALFORMED}, {"::1/128", ERR_MALFORMED}, {"", ERR_MALFORMED},
-		{"/24", ERR_MALFORMED}, {"ff02::1/64", ERR_MALFORMED}, {"192.0.2.7/00000024", ERR_MALFORMED},
+		{"192.0.2.7/24", 0},
+		{"2001:db8::7/64", 0},
+		{"192.0.2.7/32", 0},
+		{"192.0.2.7/1", 0},
+		{"fd00::1/128", 0},
+		{"192.0.2.7", ERR_MALFORMED},
+		{"192.0.2.7/", ERR_MALFORMED},
+		{"192.0.2.7/33", ERR_MALFORMED},
+		{"192.0.2.7/0", ERR_MALFORMED},
+		{"fd00::1/129", ERR_MALFORMED},
+		{"192.0.2.7:80/24", ERR_MALFORMED},
+		{"192.0.2.7/2 4", ERR_MALFORMED},
+		{"192.0.2.7/-1", ERR_MALFORMED},
+		{"127.0.0.1/8", ERR_MALFORMED},
+		{"::1/128", ERR_MALFORMED},
+		{"", ERR_MALFORMED},
+		{"/24", ERR_MALFORMED},
+		{"ff02::1/64", ERR_MALFORMED},
+		{"192.0.2.7/00000024", ERR_MALFORMED},
 	};
 	struct addr local, remote = ip("192.0.2.5");
 	struct net_prefix p;
@@ -891,16 +945,26 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_arp),	     cmocka_unit_test(test_nd),
-		cmocka_unit_test(test_announce),     cmocka_unit_test(test_echo),
-		cmocka_unit_test(test_tcp_in),	     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_fragments_and_short), cmocka_unit_test(test_hints),
-		cmocka_unit_test(test_resolve),	     cmocka_unit_test(test_resolve6),
-		cmocka_unit_test(test_no_answer),    cmocka_unit_test(test_nowhere),
-		cmocka_unit_test(test_fixed_gateway), cmocka_unit_test(test_learn),
+		cmocka_unit_test(test_arp),
+		cmocka_unit_test(test_nd),
+		cmocka_unit_test(test_announce),
+		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_tcp_in),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_fragments_and_short),
+		cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_resolve6),
+		cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_nowhere),
+		cmocka_unit_test(test_fixed_gateway),
+		cmocka_unit_test(test_gateway_off_prefix),
+		cmocka_unit_test(test_learn),
 		cmocka_unit_test(test_shared),
-		cmocka_unit_test(test_table_is_bounded), cmocka_unit_test(test_checksums_out),
-		cmocka_unit_test(test_sizes_out),    cmocka_unit_test(test_room),
+		cmocka_unit_test(test_table_is_bounded),
+		cmocka_unit_test(test_checksums_out),
+		cmocka_unit_test(test_sizes_out),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_settings),
 	};
 	struct eal_config ec = {.mem_mb = 64};

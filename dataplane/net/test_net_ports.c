@@ -1,6 +1,6 @@
-/* test_net_ports.c - net on real ports against the kernel of another network namespace: echo, ARP and
- * neighbour discovery both ways, a refused connection both ways. Needs root; each kind of port that
- * the machine lacks is skipped with a message. */
+/* test_net_ports.c - net on real ports against the kernel of another network namespace: echo, ARP
+ * and neighbour discovery both ways, a refused connection both ways. Needs root; each kind of port
+ * that the machine lacks is skipped with a message. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -86,9 +86,11 @@ static void peer_stop(struct rig *r)
 
 static void peer_addresses(const struct rig *r, const char *ifname)
 {
-	assert_int_equal(sh("nsenter -t %d -n sh -ec 'ip link set %s up; ip addr add 10.77.0.1/24 dev %s; "
-			    "ip addr add fd77::1/64 dev %s nodad'",
-			    r->peer, ifname, ifname, ifname), 0);
+	assert_int_equal(
+		sh("nsenter -t %d -n sh -ec 'ip link set %s up; ip addr add 10.77.0.1/24 dev %s; "
+		   "ip addr add fd77::1/64 dev %s nodad'",
+		   r->peer, ifname, ifname, ifname),
+		0);
 }
 
 /* ---- the house: RST to every segment that is none itself ---- */
@@ -182,10 +184,10 @@ static void dial(struct rig *r, const char *from, const char *to)
 
 static void house_open(struct rig *r, const char *spec, bool shared)
 {
-	struct port_config pc = {.n_queues = 1, .numa = -1, .n_addrs = 2, .n_ranges = 1,
-				 .ranges = {{9000, 9001}}};
-	struct net_config nc = {.n_addrs = 2, .counts = &r->counts, .pool = r->pool,
-				.shared = shared};
+	struct port_config pc = {
+		.n_queues = 1, .numa = -1, .n_addrs = 2, .n_ranges = 1, .ranges = {{9000, 9001}}};
+	struct net_config nc = {
+		.n_addrs = 2, .counts = &r->counts, .pool = r->pool, .shared = shared};
 	char err[PORT_ERR] = "";
 
 	net_prefix_parse(&nc.addrs[0], "10.77.0.2/24");
@@ -238,8 +240,11 @@ static void veth_up(struct rig *r, const char *peer_setup)
 	memset(&r->counts, 0, sizeof(r->counts));
 	r->n_asked = 0;
 	peer_start(r);
-	assert_int_equal(sh("ip link add rnt0 type veth peer name rnt1 && ip link set rnt1 netns %d && "
-			    "ip link set rnt0 up", r->peer), 0);
+	assert_int_equal(
+		sh("ip link add rnt0 type veth peer name rnt1 && ip link set rnt1 netns %d && "
+		   "ip link set rnt0 up",
+		   r->peer),
+		0);
 	peer_addresses(r, "rnt1");
 	if (peer_setup)
 		assert_int_equal(sh("nsenter -t %d -n %s", r->peer, peer_setup), 0);
@@ -282,7 +287,8 @@ static void test_af_xdp_beside(void **state)
 	struct rig *r = &rig;
 
 	veth_up(r, NO_OFFLOAD);
-	assert_int_equal(sh("ip addr add 10.77.0.3/24 dev rnt0; ip addr add fd77::3/64 dev rnt0 nodad"), 0);
+	assert_int_equal(
+		sh("ip addr add 10.77.0.3/24 dev rnt0; ip addr add fd77::3/64 dev rnt0 nodad"), 0);
 	house_open(r, "af_xdp:rnt0", false);
 	house_try(r);
 	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 10.77.0.3 >&2"), 0);
@@ -296,7 +302,8 @@ static void test_af_xdp_shared(void **state)
 	struct rig *r = &rig;
 
 	veth_up(r, NO_OFFLOAD);
-	assert_int_equal(sh("ip addr add 10.77.0.2/24 dev rnt0; ip addr add fd77::2/64 dev rnt0 nodad"), 0);
+	assert_int_equal(
+		sh("ip addr add 10.77.0.2/24 dev rnt0; ip addr add fd77::2/64 dev rnt0 nodad"), 0);
 	house_open(r, "af_xdp:rnt0", true);
 	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 10.77.0.2 >&2"), 0);
 	assert_int_equal(during(r, "ping -q -n -c 3 -i 0.2 -W 3 fd77::2 >&2"), 0);
@@ -310,10 +317,12 @@ static void test_af_xdp_shared(void **state)
 	veth_down(r);
 }
 
-/* A process killed with -9 leaves its program on the interface; the next one is not stopped by it. */
+/* A process killed with -9 leaves its program on the interface; the next is not stopped by it. */
 static int xdp_hold(const char *spec)
 {
-	struct port_config pc = {.n_queues = 1, .numa = -1, .n_addrs = 1,
+	struct port_config pc = {.n_queues = 1,
+				 .numa = -1,
+				 .n_addrs = 1,
 				 .addrs = {{.family = 4, .ip = {10, 77, 0, 2}}}};
 	struct eal_config ec = {.mem_mb = 64, .port = spec, .n_queues = 1};
 	char err[PORT_ERR];
@@ -372,12 +381,9 @@ static void test_tap(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_af_packet),
-		cmocka_unit_test(test_af_packet_pmd),
-		cmocka_unit_test(test_af_xdp),
-		cmocka_unit_test(test_af_xdp_beside),
-		cmocka_unit_test(test_af_xdp_shared),
-		cmocka_unit_test(test_af_xdp_stale),
+		cmocka_unit_test(test_af_packet),     cmocka_unit_test(test_af_packet_pmd),
+		cmocka_unit_test(test_af_xdp),	      cmocka_unit_test(test_af_xdp_beside),
+		cmocka_unit_test(test_af_xdp_shared), cmocka_unit_test(test_af_xdp_stale),
 		cmocka_unit_test(test_tap),
 	};
 	struct eal_config ec = {.mem_mb = 128, .port = "af_packet_pmd:rnt0", .n_queues = 4};

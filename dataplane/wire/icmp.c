@@ -124,7 +124,8 @@ size_t mld_report_build(uint8_t *p, size_t cap, const struct addr *src, const st
 		icmp[8 + 20 * i] = 4; /* change to exclude nothing: a join */
 		memcpy(icmp + 12 + 20 * i, groups[i].ip, 16);
 	}
-	sum = ip_sum_done(ip_sum(ip_sum_pseudo(src, &routers, IP_ICMP6, (uint32_t)body), icmp, body));
+	sum = ip_sum_done(
+		ip_sum(ip_sum_pseudo(src, &routers, IP_ICMP6, (uint32_t)body), icmp, body));
 	memcpy(icmp + 2, &sum, 2);
 	return IP6_HDR + sizeof(alert) + body;
 }

@@ -31,8 +31,8 @@ static inline uint16_t ip_sum_done(uint64_t acc)
 }
 
 /* ---- IP ---- */
-#define IP4_HDR 20
-#define IP6_HDR 40
+#define IP4_HDR	   20
+#define IP6_HDR	   40
 #define IP_HDR_MAX 60 /* what net builds is never longer */
 enum { IP6_HOP_BY_HOP = 0, IP_ICMP = 1, IP_TCP = 6, IP_UDP = 17, IP_ICMP6 = 58 };
 
@@ -108,8 +108,9 @@ struct nd {
 	uint8_t mac[ETH_MAC]; /* the source's (NS) or target's (NA) */
 	struct addr target;
 };
-/* Reads an ICMPv6 message (checksum and hop limit were verified by the caller). 0, or ERR_MALFORMED:
- * not of the two, too short, an option of length 0 or over the end, a multicast target. */
+/* Reads an ICMPv6 message (checksum and hop limit were verified by the caller). 0, or
+ * ERR_MALFORMED: not of the two, too short, an option of length 0 or over the end, a multicast
+ * target. */
 int nd_parse(struct nd *nd, const uint8_t *p, size_t len);
 /* Writes the message, with a zero checksum; with the MAC as option when has_mac. Its length. */
 size_t nd_build(uint8_t *p, const struct nd *nd);

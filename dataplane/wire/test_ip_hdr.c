@@ -33,7 +33,8 @@ static void test_sum(void **state)
 	uint8_t p[600];
 
 	/* Section 3 of the RFC: the sum is ddf2. */
-	assert_int_equal(be16_get((uint8_t *)&(uint16_t) {ip_sum_fold(ip_sum(0, rfc1071, 8))}), 0xddf2);
+	assert_int_equal(be16_get((uint8_t *)&(uint16_t) {ip_sum_fold(ip_sum(0, rfc1071, 8))}),
+			 0xddf2);
 	for (unsigned i = 0; i < sizeof(p); i++)
 		p[i] = (uint8_t)(i * 151 + 250);
 	for (unsigned len = 0; len < 600; len++) {
@@ -43,7 +44,8 @@ static void test_sum(void **state)
 		for (unsigned at = 0; at <= len; at += 37) { /* in two pieces */
 			uint64_t acc = ip_sum(0, p, at);
 
-			acc = at & 1 ? ip_sum_odd(acc, p + at, len - at) : ip_sum(acc, p + at, len - at);
+			acc = at & 1 ? ip_sum_odd(acc, p + at, len - at)
+				     : ip_sum(acc, p + at, len - at);
 			assert_int_equal(ip_sum_done(acc), sum);
 		}
 	}
@@ -54,8 +56,8 @@ static void test_sum(void **state)
 }
 
 /* A header of RFC-era fame: 192.168.0.1 to 192.168.0.199, UDP, checksum b861. */
-static const uint8_t ip4_known[20] = {0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0xb8, 0x61,
-				      192, 168, 0, 1, 192, 168, 0, 199};
+static const uint8_t ip4_known[20] = {0x45, 0,	  0,   0x73, 0, 0, 0x40, 0,   0x40, 0x11,
+				      0xb8, 0x61, 192, 168,  0, 1, 192,	 168, 0,    199};
 
 static void test_ip4(void **state)
 {
@@ -96,11 +98,11 @@ static void test_ip4_edges(void **state)
 		{0, 0x44, 0x80, ERR_MALFORMED, false}, /* header shorter than itself */
 		{0, 0x4f, 0x80, 0, false},	       /* options */
 		{0, 0x65, 0x80, ERR_MALFORMED, false},
-		{3, 19, 0x80, ERR_MALFORMED, false},   /* packet shorter than its header */
+		{3, 19, 0x80, ERR_MALFORMED, false}, /* packet shorter than its header */
 		{3, 20, 0x80, 0, false},
 		{2, 0xff, 0x80, ERR_MALFORMED, false},
-		{6, 0x20, 0x80, 0, true}, /* more fragments */
-		{7, 1, 0x80, 0, true},	  /* an offset */
+		{6, 0x20, 0x80, 0, true},  /* more fragments */
+		{7, 1, 0x80, 0, true},	   /* an offset */
 		{6, 0xc0, 0x80, 0, false}, /* the reserved bit is nothing to us */
 	};
 
@@ -148,17 +150,18 @@ static void test_ip6_extensions(void **state)
 		uint8_t proto, hdr_len;
 		bool fragment;
 	} rows[] = {
-		{0, {6, 0, 1, 4}, 8, 0, 6, 48, false},		    /* hop-by-hop, PadN */
-		{0, {6, 0, 0, 0, 0, 0, 0, 0}, 8, 0, 6, 48, false},  /* Pad1s */
-		{0, {6, 0, 5, 2, 0, 0, 1, 0}, 8, 0, 6, 48, false},  /* router alert: may be skipped */
+		{0, {6, 0, 1, 4}, 8, 0, 6, 48, false},		     /* hop-by-hop, PadN */
+		{0, {6, 0, 0, 0, 0, 0, 0, 0}, 8, 0, 6, 48, false},   /* Pad1s */
+		{0, {6, 0, 5, 2, 0, 0, 1, 0}, 8, 0, 6, 48, false},   /* router alert: skipped */
 		{0, {6, 0, 0xc2, 4}, 8, ERR_MALFORMED, 0, 0, false}, /* jumbo: must not be */
-		{0, {6, 0, 1, 5}, 8, ERR_MALFORMED, 0, 0, false},   /* an option over the end */
-		{0, {6, 2, 1, 4}, 8, ERR_MALFORMED, 0, 0, false},   /* the header over the end */
-		{60, {0, 0, 1, 4}, 16, ERR_MALFORMED, 0, 0, false}, /* hop-by-hop comes first or not at all */
+		{0, {6, 0, 1, 5}, 8, ERR_MALFORMED, 0, 0, false},    /* an option over the end */
+		{0, {6, 2, 1, 4}, 8, ERR_MALFORMED, 0, 0, false},    /* the header over the end */
+		{60, {0, 0, 1, 4}, 16, ERR_MALFORMED, 0, 0, false}, /* hop-by-hop comes first or not
+								       at all */
 		{60, {60, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4}, 16, 0, 6, 56, false},
-		{43, {6, 0, 0, 0}, 8, 0, 6, 48, false},		    /* routing, at its end */
-		{43, {6, 0, 0, 1}, 8, ERR_MALFORMED, 0, 0, false},  /* not at its end */
-		{44, {6, 0, 0, 0}, 8, 0, 6, 48, false},		    /* an atomic fragment is whole */
+		{43, {6, 0, 0, 0}, 8, 0, 6, 48, false},		   /* routing, at its end */
+		{43, {6, 0, 0, 1}, 8, ERR_MALFORMED, 0, 0, false}, /* not at its end */
+		{44, {6, 0, 0, 0}, 8, 0, 6, 48, false},		   /* an atomic fragment is whole */
 		{44, {6, 0, 0, 1}, 8, 0, 6, 48, true},
 		{44, {6, 0, 1, 0}, 8, 0, 6, 48, true},
 		{59, {0}, 8, 0, 59, 40, false},
@@ -200,20 +203,29 @@ static void test_sources(void **state)
 		const char *a;
 		bool never, multicast, link_local;
 	} rows[] = {
-		{"0.0.0.0", true, false, false},     {"0.1.2.3", true, false, false},
-		{"127.0.0.1", true, false, false},   {"224.0.0.1", true, true, false},
-		{"255.255.255.255", true, false, false}, {"169.254.1.1", false, false, true},
-		{"1.2.3.4", false, false, false},    {"223.255.255.255", false, false, false},
-		{"::", true, false, false},	     {"::1", true, false, false},
-		{"::2", false, false, false},	     {"ff02::1", true, true, false},
-		{"fe80::1", false, false, true},     {"febf::1", false, false, true},
-		{"fec0::1", false, false, false},    {"2001:db8::1", false, false, false},
+		{"0.0.0.0", true, false, false},
+		{"0.1.2.3", true, false, false},
+		{"127.0.0.1", true, false, false},
+		{"224.0.0.1", true, true, false},
+		{"255.255.255.255", true, false, false},
+		{"169.254.1.1", false, false, true},
+		{"1.2.3.4", false, false, false},
+		{"223.255.255.255", false, false, false},
+		{"::", true, false, false},
+		{"::1", true, false, false},
+		{"::2", false, false, false},
+		{"ff02::1", true, true, false},
+		{"fe80::1", false, false, true},
+		{"febf::1", false, false, true},
+		{"fec0::1", false, false, false},
+		{"2001:db8::1", false, false, false},
 	};
 
 	for (unsigned r = 0; r < ARRAY_LEN(rows); r++) {
 		struct addr a = ip(rows[r].a);
 
-		if (ip_never_a_source(&a) != rows[r].never || ip_is_multicast(&a) != rows[r].multicast ||
+		if (ip_never_a_source(&a) != rows[r].never ||
+		    ip_is_multicast(&a) != rows[r].multicast ||
 		    ip_is_link_local(&a) != rows[r].link_local)
 			fail_msg("%s", rows[r].a);
 	}
@@ -221,10 +233,12 @@ static void test_sources(void **state)
 
 static void test_arp(void **state)
 {
-	struct arp a = {.op = ARP_REPLY, .sender_mac = {1, 2, 3, 4, 5, 6},
-			.target_mac = {7, 8, 9, 10, 11, 12}}, b;
-	static const uint8_t known[ARP_LEN] = {0, 1, 8, 0, 6, 4, 0, 2, 1, 2, 3, 4, 5, 6, 10, 0, 0, 1,
-					       7, 8, 9, 10, 11, 12, 10, 0, 0, 2};
+	struct arp a = {.op = ARP_REPLY,
+			.sender_mac = {1, 2, 3, 4, 5, 6},
+			.target_mac = {7, 8, 9, 10, 11, 12}},
+		   b;
+	static const uint8_t known[ARP_LEN] = {0,  1, 8, 0, 6, 4, 0, 2,	 1,  2,	 3,  4, 5, 6,
+					       10, 0, 0, 1, 7, 8, 9, 10, 11, 12, 10, 0, 0, 2};
 	uint8_t p[ARP_LEN];
 
 	a.sender = ip("10.0.0.1");
@@ -243,8 +257,11 @@ static void test_arp(void **state)
 
 static void test_nd(void **state)
 {
-	struct nd nd = {.type = ICMP6_NA, .flags = ND_SOLICITED | ND_OVERRIDE, .has_mac = true,
-			.mac = {1, 2, 3, 4, 5, 6}}, b;
+	struct nd nd = {.type = ICMP6_NA,
+			.flags = ND_SOLICITED | ND_OVERRIDE,
+			.has_mac = true,
+			.mac = {1, 2, 3, 4, 5, 6}},
+		  b;
 	uint8_t p[48] = {0};
 	size_t len;
 
@@ -290,7 +307,8 @@ static void test_groups(void **state)
 	assert_int_equal(h.proto, IP_ICMP6);
 	assert_int_equal(h.hdr_len, 48);
 	assert_int_equal(h.ttl, 1);
-	assert_int_equal(ip_sum_done(ip_sum(ip_sum_pseudo(&h.src, &h.dst, IP_ICMP6, 28), p + 48, 28)), 0);
+	assert_int_equal(
+		ip_sum_done(ip_sum(ip_sum_pseudo(&h.src, &h.dst, IP_ICMP6, 28), p + 48, 28)), 0);
 	assert_memory_equal(p + 60, group.ip, 16);
 }
 
@@ -328,11 +346,16 @@ static void test_quote(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sum),	  cmocka_unit_test(test_ip4),
-		cmocka_unit_test(test_ip4_edges), cmocka_unit_test(test_ip6),
-		cmocka_unit_test(test_ip6_extensions), cmocka_unit_test(test_ip6_endless),
-		cmocka_unit_test(test_sources),	  cmocka_unit_test(test_arp),
-		cmocka_unit_test(test_nd),	  cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_sum),
+		cmocka_unit_test(test_ip4),
+		cmocka_unit_test(test_ip4_edges),
+		cmocka_unit_test(test_ip6),
+		cmocka_unit_test(test_ip6_extensions),
+		cmocka_unit_test(test_ip6_endless),
+		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_arp),
+		cmocka_unit_test(test_nd),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_quote),
 	};
 
