@@ -18,12 +18,12 @@ struct point { /* extended: x = X/Z, y = Y/Z, T = XY/Z */
 
 static const struct fe one = {{1}};
 /* 2d, where d = -121665/121666 */
-static const struct fe two_d = {{0x69b9426b2f159, 0x35050762add7a, 0x3cf44c0038052,
-				 0x6738cc7407977, 0x2406d9dc56dff}};
-static const struct fe base_x = {{0x62d608f25d51a, 0x412a4b4f6592a, 0x75b7171a4b31d,
-				  0x1ff60527118fe, 0x216936d3cd6e5}};
-static const struct fe base_y = {{0x6666666666658, 0x4cccccccccccc, 0x1999999999999,
-				  0x3333333333333, 0x6666666666666}};
+static const struct fe two_d = {
+	{0x69b9426b2f159, 0x35050762add7a, 0x3cf44c0038052, 0x6738cc7407977, 0x2406d9dc56dff}};
+static const struct fe base_x = {
+	{0x62d608f25d51a, 0x412a4b4f6592a, 0x75b7171a4b31d, 0x1ff60527118fe, 0x216936d3cd6e5}};
+static const struct fe base_y = {
+	{0x6666666666658, 0x4cccccccccccc, 0x1999999999999, 0x3333333333333, 0x6666666666666}};
 /* The order of the base point: 2^252 + 27742317777372353535851937790883648493. */
 static const uint64_t order[4] = {0x5812631a5cf5d3ed, 0x14def9dea2f79cd6, 0, 0x1000000000000000};
 
@@ -275,8 +275,7 @@ int ed25519_sign(const void *msg, size_t len, const uint8_t secret[64],
 	return err;
 }
 
-bool ed25519_check(const void *msg, size_t len, const uint8_t public_key[32],
-		   const uint8_t sig[64])
+bool ed25519_check(const void *msg, size_t len, const uint8_t public_key[32], const uint8_t sig[64])
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, 32);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();

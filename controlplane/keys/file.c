@@ -1,4 +1,5 @@
-/* file.c - files in tor's formats: tagged binary files and PEM, written as a whole or not at all. */
+/* file.c - files in tor's formats: tagged binary files and PEM, written as a whole or not at all.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bio.h>

@@ -99,8 +99,8 @@ static int signing_make(struct keys *k, const struct ed_key *master, int64_t now
 		n = ed_cert_parse(&s.parsed, s.cert, s.cert_len);
 	}
 	if (!n)
-		n = tagged_write(path_of(path, k->key_dir, signing_secret), "ed25519v1-secret", "type4",
-				 s.key.secret, sizeof(s.key.secret));
+		n = tagged_write(path_of(path, k->key_dir, signing_secret), "ed25519v1-secret",
+				 "type4", s.key.secret, sizeof(s.key.secret));
 	if (!n)
 		n = tagged_write(path_of(path, k->key_dir, signing_cert), "ed25519v1-cert", "type4",
 				 s.cert, s.cert_len);
@@ -133,7 +133,7 @@ static int master_read(const struct keys *k, struct ed_key *master)
 	char path[PATH_MAX];
 	int n;
 
-	if (k->config.offline_master)
+	if (k->config.offline_master && !k->config.new_signing)
 		return ERR_UNKNOWN;
 	n = tagged_read(path_of(path, k->key_dir, master_secret), "ed25519v1-secret", "type0",
 			master->secret, sizeof(master->secret));
@@ -151,10 +151,11 @@ static int master_make(const struct keys *k, struct ed_key *master, char *why)
 	path_of(path, k->key_dir, master_secret);
 	snprintf(encrypted, sizeof(encrypted), "%.*s_encrypted", PATH_MAX - 16, path);
 	if (access(encrypted, F_OK) == 0)
-		return keys_fail(why, ERR_CONFIG,
-				 "%s is encrypted and there is no %s/%s. Make a signing key with 'tor "
-				 "--keygen' and copy it, its certificate and the public key over.",
-				 encrypted, k->key_dir, master_public);
+		return keys_fail(
+			why, ERR_CONFIG,
+			"%s is encrypted and there is no %s/%s. Make a signing key with 'tor "
+			"--keygen' and copy it, its certificate and the public key over.",
+			encrypted, k->key_dir, master_public);
 	err = ed_key_new(master);
 	if (!err)
 		err = tagged_write(path, "ed25519v1-secret", "type0", master->secret,
@@ -162,21 +163,30 @@ static int master_make(const struct keys *k, struct ed_key *master, char *why)
 	if (!err)
 		err = public_write(k, master->public_key);
 	return err ? keys_fail(why, err, "Cannot write the master identity key to %s: %s", path,
-			       strerror(errno)) : 0;
+			       strerror(errno))
+		   : 0;
 }
 
 static int no_master(const struct keys *k, bool expired, char *why)
 {
 	const char *state = expired ? "has expired" : "is missing";
 
+	if (k->config.new_signing)
+		return keys_fail(why, ERR_CONFIG,
+				 "A new signing key needs %s/%s, which is not there.", k->key_dir,
+				 master_secret);
 	if (k->config.offline_master)
-		return keys_fail(why, ERR_CONFIG, "The Ed25519 signing key in %s %s and OfflineMasterKey "
+		return keys_fail(why, ERR_CONFIG,
+				 "The Ed25519 signing key in %s %s and OfflineMasterKey "
 				 "is set. Run 'tor --keygen' where the master key is kept and copy "
-				 "%s and %s here.", k->key_dir, state, signing_secret, signing_cert);
-	return keys_fail(why, ERR_CONFIG, "The Ed25519 signing key in %s %s and %s is not there to make "
-			 "another. Restore it from backup, or run 'tor --keygen' where it is kept and "
-			 "copy %s and %s here.", k->key_dir, state, master_secret, signing_secret,
-			 signing_cert);
+				 "%s and %s here.",
+				 k->key_dir, state, signing_secret, signing_cert);
+	return keys_fail(
+		why, ERR_CONFIG,
+		"The Ed25519 signing key in %s %s and %s is not there to make "
+		"another. Restore it from backup, or run 'tor --keygen' where it is kept and "
+		"copy %s and %s here.",
+		k->key_dir, state, master_secret, signing_secret, signing_cert);
 }
 
 /* Which identity: by the public key's file, else by the master, else by the certificate. */
@@ -190,9 +200,12 @@ static int settle_public(struct keys *k, const struct ed_key *master, const stru
 		return keys_fail(why, have, "Cannot read %s/%s: it is no public key file of tor's",
 				 k->key_dir, master_public);
 	if (!have && master && memcmp(on_disk, master->public_key, 32))
-		return keys_fail(why, ERR_CONFIG, "%s/%s does not match %s. If you restored a backup, "
-				 "do not mix files of two relays. If the secret key is the right one, "
-				 "delete the public one.", k->key_dir, master_public, master_secret);
+		return keys_fail(
+			why, ERR_CONFIG,
+			"%s/%s does not match %s. If you restored a backup, "
+			"do not mix files of two relays. If the secret key is the right one, "
+			"delete the public one.",
+			k->key_dir, master_public, master_secret);
 	if (have < 0) {
 		memcpy(on_disk, master ? master->public_key : s->parsed.signer, 32);
 		log_notice("Writing the Ed25519 master public key anew.");
@@ -202,9 +215,10 @@ static int settle_public(struct keys *k, const struct ed_key *master, const stru
 	}
 	memcpy(k->ed_id, on_disk, 32);
 	if (s && memcmp(s->parsed.signer, k->ed_id, 32))
-		return keys_fail(why, ERR_CONFIG, "%s/%s was signed by another master key than %s says. "
-				 "Do not mix key files of two relays.", k->key_dir, signing_cert,
-				 master_public);
+		return keys_fail(why, ERR_CONFIG,
+				 "%s/%s was signed by another master key than %s says. "
+				 "Do not mix key files of two relays.",
+				 k->key_dir, signing_cert, master_public);
 	return 0;
 }
 
@@ -215,18 +229,20 @@ static int ed_open(struct keys *k, int64_t now_s, struct signing *s, struct ed_k
 	uint8_t seen[32];
 	int err;
 
-	need = !have || (int64_t)s->parsed.expires_h * 3600 < now_s;
+	need = !have || k->config.new_signing || (int64_t)s->parsed.expires_h * 3600 < now_s;
 	want = need || (int64_t)s->parsed.expires_h * 3600 < now_s + SIGNING_SLOP_S;
 	if (want) {
 		err = master_read(k, master);
 		if (err && err != ERR_UNKNOWN)
-			return keys_fail(why, err, "Cannot read %s/%s: it is no secret key file of tor's",
+			return keys_fail(why, err,
+					 "Cannot read %s/%s: it is no secret key file of tor's",
 					 k->key_dir, master_secret);
 		/* A new identity only where there is no trace of an older one. */
-		if (err && !have && !k->config.offline_master && public_read(k, seen) == ERR_UNKNOWN)
+		if (err && !have && (!k->config.offline_master || k->config.new_signing) &&
+		    public_read(k, seen) == ERR_UNKNOWN)
 			err = master_make(k, master, why);
 		else if (err && need)
-			err = no_master(k, have, why);
+			err = no_master(k, have && !k->config.new_signing, why);
 		if (err && (need || !have))
 			return err;
 		have_master = !err;
@@ -261,7 +277,8 @@ static int rsa_open(struct keys *k, char *why)
 
 static int fingerprints_write(const struct keys *k, char *why)
 {
-	static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char b64[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char path[PATH_MAX], line[128], id[64];
 	unsigned bits = 0, word = 0, n = 0;
 	int err, len;
@@ -317,9 +334,11 @@ int identity_tick(struct keys *k, int64_t now_s, unsigned *changed)
 	}
 	if (now_s >= k->master_warned_s + WARN_EVERY_S || now_s < k->master_warned_s) {
 		k->master_warned_s = now_s;
-		log_warn("The Ed25519 signing key %s and the master key cannot be read to make another. "
+		log_warn("The Ed25519 signing key %s and the master key cannot be read to make "
+			 "another. "
 			 "Copy a new signing key and certificate to %s and send SIGHUP.",
-			 k->signing_expires_s < now_s ? "has expired" : "will expire soon", k->key_dir);
+			 k->signing_expires_s < now_s ? "has expired" : "will expire soon",
+			 k->key_dir);
 	}
 	if (k->signing_expires_s < now_s)
 		*changed |= KEYS_EXPIRED;
@@ -332,7 +351,8 @@ int identity_reload(struct keys *k, int64_t now_s, char *why)
 	int err = signing_read(k, &s);
 
 	if (err)
-		keys_fail(why, err, "Cannot read the signing key and its certificate in %s", k->key_dir);
+		keys_fail(why, err, "Cannot read the signing key and its certificate in %s",
+			  k->key_dir);
 	else if (memcmp(s.parsed.signer, k->ed_id, 32))
 		err = keys_fail(why, ERR_CONFIG, "%s/%s belongs to another identity", k->key_dir,
 				signing_cert);

@@ -19,9 +19,9 @@ int file_write_if_new(const char *path, const void *data, size_t len);
 /* "== type: tag ==" padded to 32 bytes, then data (tor's tagged files). file_read's errors, and
  * ERR_MALFORMED for another head; returns the length of data. */
 int tagged_read(const char *path, const char *type, const char *tag, void *data, size_t cap);
-int tagged_write(const char *path, const char *type, const char *tag, const void *data,
-		 size_t len);
-/* A private RSA key as PEM. NULL with *err as of file_read, or ERR_CRYPTO when it does not parse. */
+int tagged_write(const char *path, const char *type, const char *tag, const void *data, size_t len);
+/* A private RSA key as PEM. NULL with *err as of file_read, or ERR_CRYPTO when it does not parse.
+ */
 struct evp_pkey_st *pem_read(const char *path, int *err);
 int pem_write(const char *path, struct evp_pkey_st *key);
 /* "dir/name" in a buffer of the caller's. */
@@ -51,8 +51,8 @@ struct keys {
 	int64_t master_warned_s;
 
 	struct evp_pkey_st *tap;
-	bool has_old;	    /* ntor_old is in grace */
-	int64_t rotated_s;  /* LastRotatedOnionKey */
+	bool has_old;	   /* ntor_old is in grace */
+	int64_t rotated_s; /* LastRotatedOnionKey */
 	struct onion_keys *onion;
 
 	uint8_t cross[512]; /* RSA to Ed25519, type 7 */

@@ -89,19 +89,22 @@ static int own_dir(const char *path, const char *setting, char *why)
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return keys_fail(why, ERR_CONFIG, "%s (%s) is not a directory", path, setting);
 	if (st.st_uid != geteuid())
-		return keys_fail(why, ERR_CONFIG, "%s (%s) belongs to user %u and we run as %u. Change "
-				 "its owner, or the User setting.", path, setting, (unsigned)st.st_uid,
-				 (unsigned)geteuid());
+		return keys_fail(why, ERR_CONFIG,
+				 "%s (%s) belongs to user %u and we run as %u. Change "
+				 "its owner, or the User setting.",
+				 path, setting, (unsigned)st.st_uid, (unsigned)geteuid());
 	if ((st.st_mode & 0077) && chmod(path, 0700) < 0)
-		return keys_fail(why, ERR_SYSTEM, "Others may read %s (%s) and its mode cannot be "
-				 "changed: %s", path, setting, strerror(errno));
+		return keys_fail(why, ERR_SYSTEM,
+				 "Others may read %s (%s) and its mode cannot be "
+				 "changed: %s",
+				 path, setting, strerror(errno));
 	return 0;
 }
 
 static struct secrets *secrets_new(void)
 {
-	struct secrets *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct secrets *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (s == MAP_FAILED)
 		return NULL;
@@ -142,8 +145,8 @@ struct keys *keys_open(const struct keys_config *config, int64_t now_s, char why
 	}
 	k->config = *config;
 	k->data_dir = strdup(config->data_dir);
-	k->key_dir = strdup(config->key_dir ? config->key_dir :
-			    path_of(path, config->data_dir, "keys"));
+	k->key_dir =
+		strdup(config->key_dir ? config->key_dir : path_of(path, config->data_dir, "keys"));
 	k->nickname = strdup(config->nickname ? config->nickname : "Unnamed");
 	if (!k->data_dir || !k->key_dir || !k->nickname || keys_load(k, now_s, why) < 0) {
 		if (!why[0])
@@ -188,16 +191,22 @@ void keys_onion_params(struct keys *k, unsigned rotation_days, unsigned grace_da
 
 int keys_reload(struct keys *k, int64_t now_s)
 {
-	unsigned changed = KEYS_SIGNING;
+	uint8_t was[ED_CERT_MAX];
+	size_t was_len = k->signing_cert_len;
 	char why[KEYS_WHY_MAX];
-	int err = identity_reload(k, now_s, why);
+	int err, changed = 0;
 
+	memcpy(was, k->signing_cert, was_len);
+	err = identity_reload(k, now_s, why);
 	if (err) {
 		log_warn("%s; keeping the signing key that was in use.", why);
 		return err;
 	}
-	show_tick(k, now_s, &changed);
-	return (int)changed;
+	if (was_len != k->signing_cert_len || memcmp(was, k->signing_cert, was_len))
+		changed |= KEYS_SIGNING;
+	if (show_renew(k, now_s) == 0)
+		changed |= KEYS_LINK;
+	return changed;
 }
 
 const uint8_t *keys_rsa_id(const struct keys *k)

@@ -10,11 +10,11 @@
 struct evp_pkey_st; /* OpenSSL's EVP_PKEY and X509 */
 struct x509_st;
 
-#define KEYS_RSA_ID   20
-#define KEYS_ED_ID    32
-#define KEYS_RSA_SIG  128  /* of a 1024-bit key */
-#define KEYS_PEM_MAX  512
-#define KEYS_WHY_MAX  512
+#define KEYS_RSA_ID  20
+#define KEYS_ED_ID   32
+#define KEYS_RSA_SIG 128 /* of a 1024-bit key */
+#define KEYS_PEM_MAX 512
+#define KEYS_WHY_MAX 512
 
 /* ---- Ed25519 as tor keeps it: the secret is the 64-byte expanded key (scalar and prefix), which
  * OpenSSL cannot sign with. Constant time in the secret. ---- */
@@ -52,10 +52,11 @@ size_t rsa_public_der(struct evp_pkey_st *key, uint8_t *der, size_t cap);
 struct keys;
 
 struct keys_config {
-	const char *data_dir;	    /* DataDirectory: fingerprint files and state */
-	const char *key_dir;	    /* KeyDirectory; NULL: keys/ in data_dir */
+	const char *data_dir; /* DataDirectory: fingerprint files and state */
+	const char *key_dir;  /* KeyDirectory; NULL: keys/ in data_dir */
 	const char *nickname;
 	bool offline_master;	    /* OfflineMasterKey */
+	bool new_signing;	    /* keygen: a new signing key now; the master must be there */
 	int64_t signing_lifetime_s; /* SigningKeyLifetime; 0: 30 days */
 	int64_t tls_lifetime_s;	    /* SSLKeyLifetime; 0: drawn, 5 to 365 days */
 	unsigned rotation_days;	    /* onion-key-rotation-days; 0: 28 */
@@ -63,7 +64,8 @@ struct keys_config {
 };
 
 /* Loads the keys, makes those that are absent, writes the fingerprint files. NULL when the relay
- * cannot start with them; why then says which file and how to mend it. now_s: seconds since 1970. */
+ * cannot start with them; why then says which file and how to mend it. now_s: seconds since 1970.
+ */
 struct keys *keys_open(const struct keys_config *config, int64_t now_s, char why[KEYS_WHY_MAX]);
 void keys_close(struct keys *k);
 
@@ -79,7 +81,8 @@ unsigned keys_tick(struct keys *k, int64_t now_s);
 /* The consensus's onion-key-rotation-days and onion-key-grace-period-days. */
 void keys_onion_params(struct keys *k, unsigned rotation_days, unsigned grace_days);
 /* Reads signing key and certificate again from disk (SIGHUP, after a keygen elsewhere) and makes
- * new link certificates. A mask as of keys_tick, or a negative error: the old ones stay. */
+ * new link certificates. A mask as of keys_tick (KEYS_SIGNING only when they differ), or a negative
+ * error: the old ones stay. */
 int keys_reload(struct keys *k, int64_t now_s);
 
 const uint8_t *keys_rsa_id(const struct keys *k); /* KEYS_RSA_ID bytes */
@@ -123,12 +126,12 @@ void onion_keys_put(struct onion_keys *o);
 /* ---- what links show: one set for each TLS context, main thread only ---- */
 struct link_certs {
 	uint32_t refs;
-	struct evp_pkey_st *tls_key;   /* RSA-2048 */
-	struct x509_st *tls_cert;	     /* signed by the RSA identity */
-	uint8_t tls_digest[32];			/* SHA-256 of its DER */
-	struct bytes certs[N_CERTS_TYPES];	/* bodies for CERTS, by enum certs_type */
+	struct evp_pkey_st *tls_key;		  /* RSA-2048 */
+	struct x509_st *tls_cert;		  /* signed by the RSA identity */
+	uint8_t tls_digest[32];			  /* SHA-256 of its DER */
+	struct bytes certs[N_CERTS_TYPES];	  /* bodies for CERTS, by enum certs_type */
 	uint8_t auth_secret[64], auth_public[32]; /* of certs[CERTS_ED_AUTH] */
-	uint8_t rsa_digest[32];			/* SHA-256 of the RSA identity's DER: CID, SID */
+	uint8_t rsa_digest[32];			  /* SHA-256 of the RSA identity's DER: CID, SID */
 	uint8_t rsa_id[KEYS_RSA_ID], ed_id[KEYS_ED_ID];
 };
 /* The present set, one reference taken. */
@@ -138,7 +141,8 @@ void link_certs_put(struct link_certs *c);
 /* ---- lines of DataDirectory/state; those that nobody here knows stay as they are ---- */
 /* The first value of keyword. 0, or ERR_UNKNOWN when there is none, or ERR_SYSTEM. */
 int state_get(const char *data_dir, const char *keyword, char *value, size_t cap);
-/* Replaces keyword's lines by one (value NULL: by none); the file changes as a whole or not at all. */
+/* Replaces keyword's lines by one (value NULL: by none); the file changes as a whole or not at all.
+ */
 int state_set(const char *data_dir, const char *keyword, const char *value);
 
 #endif

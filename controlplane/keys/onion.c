@@ -1,5 +1,6 @@
 /* onion.c - the onion keys: TAP, only published, and ntor, answered by the handshake threads from a
- * snapshot; rotated every 28 days, the previous ntor key accepted for seven more (tor-spec 5.1.4). */
+ * snapshot; rotated every 28 days, the previous ntor key accepted for seven more (tor-spec 5.1.4).
+ */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -89,8 +90,8 @@ struct onion_keys *keys_onion_get(struct keys *k)
 
 static int snapshot(struct keys *k)
 {
-	struct onion_keys *o = mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct onion_keys *o =
+		mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (o == MAP_FAILED)
 		return ERR_FULL;
@@ -117,10 +118,12 @@ static void rotated_write(struct keys *k)
 	gmtime_r(&t, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
 	if (state_set(k->data_dir, rotated_word, text) < 0)
-		log_warn("Cannot write %s to %s/state: %s", rotated_word, k->data_dir, strerror(errno));
+		log_warn("Cannot write %s to %s/state: %s", rotated_word, k->data_dir,
+			 strerror(errno));
 }
 
-/* When the keys were rotated; from now on when the state file does not know, or says a time to come. */
+/* When the keys were rotated; from now on when the state file does not know, or says a time to
+ * come. */
 static void rotated_read(struct keys *k, int64_t now_s)
 {
 	struct tm tm = {0};
@@ -144,8 +147,10 @@ static int ntor_open(struct keys *k, char *why)
 	if (err == ERR_UNKNOWN)
 		err = ntor_make(path, &k->secrets->ntor);
 	if (err)
-		return keys_fail(why, err, "Cannot read or make the ntor onion key in %s. If the file is "
-				 "damaged, move it away: a new key will be made.", path);
+		return keys_fail(why, err,
+				 "Cannot read or make the ntor onion key in %s. If the file is "
+				 "damaged, move it away: a new key will be made.",
+				 path);
 	err = ntor_read(path_of(path, k->key_dir, ntor_old_name), &k->secrets->ntor_old);
 	k->has_old = !err;
 	if (err && err != ERR_UNKNOWN)
@@ -237,7 +242,8 @@ void onion_tick(struct keys *k, int64_t now_s, unsigned *changed)
 			log_notice("Rotated the onion keys.");
 			done = true;
 		} else {
-			log_warn("Cannot rotate the onion keys in %s: %s", k->key_dir, strerror(errno));
+			log_warn("Cannot rotate the onion keys in %s: %s", k->key_dir,
+				 strerror(errno));
 		}
 	} else if (k->has_old && now_s >= k->rotated_s + (int64_t)MIN(grace, days) * DAY_S) {
 		retire_old(k);

@@ -16,8 +16,7 @@ int rsa_sign(EVP_PKEY *key, const uint8_t *digest, size_t len, uint8_t *sig, siz
 	return ok ? 0 : ERR_CRYPTO;
 }
 
-bool rsa_check(EVP_PKEY *key, const uint8_t *digest, size_t len, const uint8_t *sig,
-	       size_t sig_len)
+bool rsa_check(EVP_PKEY *key, const uint8_t *digest, size_t len, const uint8_t *sig, size_t sig_len)
 {
 	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
 	uint8_t out[1024];

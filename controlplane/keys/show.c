@@ -63,8 +63,10 @@ static int life_start(int64_t now_s, int64_t life_s, int64_t *start_s)
 
 static int name_set(X509_NAME *name, const char *host)
 {
-	return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)host, -1, -1, 0)
-		? 0 : ERR_CRYPTO;
+	return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)host, -1, -1,
+					  0)
+		       ? 0
+		       : ERR_CRYPTO;
 }
 
 static int serial_set(X509 *x)
@@ -145,8 +147,8 @@ static int put_rsa_certs(struct keys *k, struct box *b, int64_t now_s)
 	int err = ERR_CRYPTO;
 
 	b->c.tls_key = keys_rsa_new(2048);
-	if (!auth || !b->c.tls_key || host_name(subject, "net") < 0 || host_name(issuer, "com") < 0 ||
-	    tls_life(k, &life_s) < 0)
+	if (!auth || !b->c.tls_key || host_name(subject, "net") < 0 ||
+	    host_name(issuer, "com") < 0 || tls_life(k, &life_s) < 0)
 		goto out;
 	b->c.tls_cert = x509_make(b->c.tls_key, k->rsa, subject, issuer, now_s, life_s);
 	auth_cert = x509_make(auth, k->rsa, subject, issuer, now_s, life_s);
@@ -193,7 +195,8 @@ static int put_ed_certs(struct keys *k, struct box *b, int64_t now_s)
 	uint8_t cert[ED_CERT_MAX], seed[32];
 	int n;
 
-	if ((!k->cross_len || k->cross_expires_s < now_s + CROSS_EARLY_S) && cross_make(k, now_s) < 0)
+	if ((!k->cross_len || k->cross_expires_s < now_s + CROSS_EARLY_S) &&
+	    cross_make(k, now_s) < 0)
 		return ERR_CRYPTO;
 	if (keys_random(seed, sizeof(seed)) < 0)
 		return ERR_CRYPTO;
@@ -224,8 +227,8 @@ static void box_free(struct box *b)
 
 int show_renew(struct keys *k, int64_t now_s)
 {
-	struct box *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	struct box *b =
+		mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int err;
 
 	if (b == MAP_FAILED)

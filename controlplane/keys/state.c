@@ -83,13 +83,16 @@ int state_set(const char *data_dir, const char *keyword, const char *value)
 		if (ours && placed)
 			continue;
 		if (ours)
-			out_len += (size_t)snprintf(out + out_len, cap - out_len, "%s %s\n", keyword, value);
+			out_len += (size_t)snprintf(out + out_len, cap - out_len, "%s %s\n",
+						    keyword, value);
 		else
-			out_len += (size_t)snprintf(out + out_len, cap - out_len, "%.*s\n", (int)line, p);
+			out_len += (size_t)snprintf(out + out_len, cap - out_len, "%.*s\n",
+						    (int)line, p);
 		placed |= ours;
 	}
 	if (!placed)
-		out_len += (size_t)snprintf(out + out_len, cap - out_len, "%s %s\n", keyword, value);
+		out_len +=
+			(size_t)snprintf(out + out_len, cap - out_len, "%s %s\n", keyword, value);
 	err = file_write(path_of(path, data_dir, "state"), out, out_len);
 	free(out);
 	free(text);

@@ -69,10 +69,16 @@ static void remove_file(const char *dir, const char *name)
 
 static void made_and_found_again(void **state)
 {
-	static const char *files[] = {"fingerprint", "fingerprint-ed25519", "state",
-		"keys/secret_id_key", "keys/secret_onion_key", "keys/secret_onion_key_ntor",
-		"keys/ed25519_master_id_secret_key", "keys/ed25519_master_id_public_key",
-		"keys/ed25519_signing_secret_key", "keys/ed25519_signing_cert"};
+	static const char *files[] = {"fingerprint",
+				      "fingerprint-ed25519",
+				      "state",
+				      "keys/secret_id_key",
+				      "keys/secret_onion_key",
+				      "keys/secret_onion_key_ntor",
+				      "keys/ed25519_master_id_secret_key",
+				      "keys/ed25519_master_id_public_key",
+				      "keys/ed25519_signing_secret_key",
+				      "keys/ed25519_signing_cert"};
 	char dir[128], path[PATH_MAX];
 	struct keys *a, *b;
 	struct stat st;
@@ -93,7 +99,8 @@ static void made_and_found_again(void **state)
 	assert_memory_equal(keys_rsa_id(a), keys_rsa_id(b), KEYS_RSA_ID);
 	assert_memory_equal(keys_ed_id(a), keys_ed_id(b), KEYS_ED_ID);
 	assert_int_equal(keys_signing_cert(a).len, keys_signing_cert(b).len);
-	assert_memory_equal(keys_signing_cert(a).p, keys_signing_cert(b).p, keys_signing_cert(a).len);
+	assert_memory_equal(keys_signing_cert(a).p, keys_signing_cert(b).p,
+			    keys_signing_cert(a).len);
 	assert_int_equal(keys_onion_rotated_s(b), NOW);
 	o = keys_onion_get(a);
 	p = keys_onion_get(b);
@@ -147,7 +154,8 @@ static void descriptor_signatures(void **state)
 	keys_close(k);
 }
 
-/* 40 days, by the hour where something may happen: signing key, onion keys and link certificates each in their time. */
+/* 40 days, by the hour where something may happen: signing key, onion keys and link certificates
+ * each in their time. */
 static void forty_days(void **state)
 {
 	unsigned n_signing = 0, n_onion = 0, n_link = 0;
@@ -160,8 +168,8 @@ static void forty_days(void **state)
 	k = open_at(dir, NOW);
 	first = keys_onion_get(k);
 	for (int64_t h = 1; h <= 40 * 24; h++) {
-		bool near = llabs(h - 28 * 24) < 2 || llabs(h - 29 * 24) < 3 || llabs(h - 35 * 24) < 2 ||
-			    h < 6;
+		bool near = llabs(h - 28 * 24) < 2 || llabs(h - 29 * 24) < 3 ||
+			    llabs(h - 35 * 24) < 2 || h < 6;
 		unsigned changed;
 
 		if (!near)
@@ -179,7 +187,8 @@ static void forty_days(void **state)
 			now = keys_onion_get(k);
 			if (n_onion == 1) {
 				assert_int_equal(now->n, 2);
-				assert_memory_equal(&now->ntor[1], &first->ntor[0], sizeof(now->ntor[0]));
+				assert_memory_equal(&now->ntor[1], &first->ntor[0],
+						    sizeof(now->ntor[0]));
 				assert_true(has_file(k->key_dir, "secret_onion_key_ntor.old"));
 				assert_true(has_file(k->key_dir, "secret_onion_key.old"));
 			} else {
@@ -225,7 +234,8 @@ static void previous_key_survives_restart(void **state)
 	keys_close(k);
 }
 
-/* Offline master: serves until the certificate ends, warns, says that it is over; takes a new pair. */
+/* Offline master: serves until the certificate ends, warns, says that it is over; takes a new pair.
+ */
 static void master_away(void **state)
 {
 	char dir[128], keys_dir[160], saved[64 + 32], path[PATH_MAX], why[KEYS_WHY_MAX];
@@ -236,7 +246,8 @@ static void master_away(void **state)
 	strcpy(dir, new_dir());
 	snprintf(keys_dir, sizeof(keys_dir), "%s/keys", dir);
 	keys_close(open_at(dir, NOW));
-	n = file_read(path_of(path, keys_dir, "ed25519_master_id_secret_key"), saved, sizeof(saved));
+	n = file_read(path_of(path, keys_dir, "ed25519_master_id_secret_key"), saved,
+		      sizeof(saved));
 	assert_int_equal(n, 96);
 	remove_file(keys_dir, "ed25519_master_id_secret_key");
 	remove_file(keys_dir, "ed25519_master_id_public_key"); /* inferred from the certificate */
@@ -260,17 +271,49 @@ static void master_away(void **state)
 	keys_close(k);
 }
 
+/* keygen: a new signing key under the same master, also when the old one is good and the relay's
+ * configuration says that the master is elsewhere; without a master it says so. */
+static void keygen(void **state)
+{
+	char dir[128], keys_dir[160], why[KEYS_WHY_MAX];
+	struct keys_config c;
+	struct keys *k, *running;
+	uint8_t was[ED_CERT_MAX];
+
+	strcpy(dir, new_dir());
+	snprintf(keys_dir, sizeof(keys_dir), "%s/keys", dir);
+	running = open_at(dir, NOW);
+	memcpy(was, keys_signing_cert(running).p, 140);
+	assert_int_equal(keys_reload(running, NOW), KEYS_LINK); /* nothing new on disk */
+	c = config_of(dir);
+	c.new_signing = c.offline_master = true;
+	k = keys_open(&c, NOW + DAY_S, why);
+	assert_non_null(k);
+	assert_memory_equal(keys_ed_id(k), keys_ed_id(running), KEYS_ED_ID);
+	assert_memory_not_equal(keys_signing_cert(k).p, was, 140);
+	assert_true(keys_signing_expires_s(k) >= NOW + 31 * DAY_S);
+	assert_int_equal(keys_reload(running, NOW + DAY_S), KEYS_LINK | KEYS_SIGNING);
+	assert_memory_equal(keys_signing_cert(k).p, keys_signing_cert(running).p, 140);
+	keys_close(k);
+	keys_close(running);
+	remove_file(keys_dir, "ed25519_master_id_secret_key");
+	assert_null(keys_open(&c, NOW + DAY_S, why));
+	assert_non_null(strstr(why, "ed25519_master_id_secret_key"));
+}
+
 static void broken_files_are_named(void **state)
 {
 	static const struct {
 		const char *file, *content;
 		const char *said;
 	} rows[] = {
-		/* 0 */ {"secret_id_key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n", "secret_id_key"},
+		/* 0 */ {"secret_id_key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n",
+			 "secret_id_key"},
 		/* 1 */ {"secret_onion_key", "junk", "secret_onion_key"},
 		/* 2 */ {"secret_onion_key_ntor", "== c25519v1: onion ==", "secret_onion_key_ntor"},
-		/* 3 */ {"ed25519_master_id_public_key", "== ed25519v1-public: type4 ==",
-			 "ed25519_master_id_public_key"},
+		/* 3 */
+		{"ed25519_master_id_public_key",
+		 "== ed25519v1-public: type4 ==", "ed25519_master_id_public_key"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char dir[128], keys_dir[160], why[KEYS_WHY_MAX];
@@ -308,15 +351,17 @@ static void odd_files(void **state)
 	c = config_of(a);
 	assert_null(keys_open(&c, NOW, why));
 	assert_non_null(strstr(why, "another master key"));
-	assert_null(keys_open(&c, NOW + 29 * DAY_S + 9999, why)); /* it would renew: compares first */
+	assert_null(
+		keys_open(&c, NOW + 29 * DAY_S + 9999, why)); /* it would renew: compares first */
 	assert_non_null(strstr(why, "does not match"));
 }
 
 static void state_lines(void **state)
 {
-	static const char text[] = "# Tor state file\nTorVersion Tor 0.4.9.11\n"
-				   "lastrotatedonionkey 2020-01-01 00:00:00\n"
-				   "BWHistoryReadEnds 2026-01-01 00:00:00\nLastRotatedOnionKey x\nNoEnd 1";
+	static const char text[] =
+		"# Tor state file\nTorVersion Tor 0.4.9.11\n"
+		"lastrotatedonionkey 2020-01-01 00:00:00\n"
+		"BWHistoryReadEnds 2026-01-01 00:00:00\nLastRotatedOnionKey x\nNoEnd 1";
 	char dir[128], value[64], path[PATH_MAX], got[512] = {0};
 
 	strcpy(dir, new_dir());
@@ -389,10 +434,12 @@ static void tor_fingerprint(const char *dir, const char *nick)
 
 	snprintf(empty, sizeof(empty), "%s.torrc", dir);
 
-	snprintf(cmd, sizeof(cmd), "/usr/bin/tor --list-fingerprint --DataDirectory %s --Nickname %s "
+	snprintf(cmd, sizeof(cmd),
+		 "/usr/bin/tor --list-fingerprint --DataDirectory %s --Nickname %s "
 		 "--ORPort 127.0.0.1:1 --SocksPort 0 --Address 127.0.0.1 -f %s.torrc "
 		 "--defaults-torrc %s.torrc --AssumeReachable 1 --ExitRelay 0 "
-		 "> %s.log 2>&1", dir, nick, dir, dir, dir);
+		 "> %s.log 2>&1",
+		 dir, nick, dir, dir, dir);
 	put_file(root, strrchr(empty, '/') + 1, "#\n", 2);
 	rc = system(cmd);
 	assert_true(WIFEXITED(rc) && WEXITSTATUS(rc) == 0);
@@ -432,9 +479,12 @@ static void tor_moves_in(void **state)
 static void tor_takes_over(void **state)
 {
 	char dir[128], before[2][128], after[2][128], was[2048], is[2048];
-	static const char *files[] = {"keys/secret_id_key", "keys/secret_onion_key",
-		"keys/secret_onion_key_ntor", "keys/ed25519_signing_cert",
-		"keys/ed25519_signing_secret_key", "keys/ed25519_master_id_secret_key"};
+	static const char *files[] = {"keys/secret_id_key",
+				      "keys/secret_onion_key",
+				      "keys/secret_onion_key_ntor",
+				      "keys/ed25519_signing_cert",
+				      "keys/ed25519_signing_secret_key",
+				      "keys/ed25519_master_id_secret_key"};
 
 	if (!have_tor())
 		skip();
@@ -452,7 +502,8 @@ static void tor_takes_over(void **state)
 		read_text(dir, "fingerprint-ed25519", after[1], 128);
 		assert_string_equal(before[0], after[0]);
 		assert_string_equal(before[1], after[1]);
-		assert_int_equal(read_text(dir, files[i], is, sizeof(is)), n); /* kept, not replaced */
+		assert_int_equal(read_text(dir, files[i], is, sizeof(is)),
+				 n); /* kept, not replaced */
 		assert_memory_equal(was, is, (size_t)n);
 	}
 }
@@ -478,6 +529,7 @@ int main(void)
 		cmocka_unit_test(forty_days),
 		cmocka_unit_test(previous_key_survives_restart),
 		cmocka_unit_test(master_away),
+		cmocka_unit_test(keygen),
 		cmocka_unit_test(broken_files_are_named),
 		cmocka_unit_test(odd_files),
 		cmocka_unit_test(state_lines),

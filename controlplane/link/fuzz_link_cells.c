@@ -1,11 +1,12 @@
-/* fuzz_link_cells.c - a peer that says anything, in every state of a handshake: raw records while TLS
- * runs, then cells of its own, genuine ones and genuine ones with a byte changed, in any order. */
+/* fuzz_link_cells.c - a peer that says anything, in every state of a handshake: raw records while
+ * TLS runs, then cells of its own, genuine ones and genuine ones with a byte changed, in any order.
+ */
 #include "controlplane/link/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/link/fake_worker.h"
+#include "controlplane/link/test_worker.h"
 
 #define WALL ((int64_t)1790000000)
 
@@ -55,8 +56,8 @@ static void start(void)
 	fake_init();
 	for (unsigned i = 0; i < 2; i++) {
 		struct keys_config kc = {.data_dir = dir};
-		struct links_config lc = {.door = (struct door *)&links[i], .max_links = 16,
-					  .n_workers = 1};
+		struct links_config lc = {
+			.door = (struct door *)&links[i], .max_links = 16, .n_workers = 1};
 
 		snprintf(dir, sizeof(dir), "%s/%u", root, i);
 		keys[i] = lc.keys = keys_open(&kc, WALL, why);
@@ -103,7 +104,8 @@ static void genuine(struct fake_end *e, unsigned from, bool flip, unsigned where
 	links_cell(e->links, e->conn, cell, (size_t)n);
 }
 
-/* Steps: 0 a genuine cell; 1 the same, spoilt; 2 a genuine cell for the other side; else own bytes. */
+/* Steps: 0 a genuine cell; 1 the same, spoilt; 2 a genuine cell for the other side; else own bytes.
+ */
 static void cells(struct fake_end *to, struct fake_end *other, unsigned side, struct reader *r)
 {
 	while (rd_left(r) && !r->bad && !to->closed) {
@@ -127,7 +129,8 @@ static void believed(struct fake_end *e, unsigned side)
 {
 	const struct link_peer *p = link_peer(e->links, e->conn);
 
-	if (p && p->kind != CTL_PEER_CLIENT && memcmp(p->rsa_id, keys_rsa_id(keys[!side]), KEYS_RSA_ID))
+	if (p && p->kind != CTL_PEER_CLIENT &&
+	    memcmp(p->rsa_id, keys_rsa_id(keys[!side]), KEYS_RSA_ID))
 		abort();
 }
 

@@ -12,10 +12,10 @@
 #include "dataplane/wire/cell.h"
 #include "dataplane/wire/certs.h"
 
-#define LINK_OLD_US   (7 * 86400ull * 1000000) /* bad for new circuits from then on */
-#define LINK_PROTOS   (1u << 4 | 1u << 5)
-#define HEARD_MAX     (128u * 1024) /* of TLS handshake that we read from one peer */
-#define CELLS_MAX     64	    /* cells that one peer may send before NETINFO */
+#define LINK_OLD_US (7 * 86400ull * 1000000) /* bad for new circuits from then on */
+#define LINK_PROTOS (1u << 4 | 1u << 5)
+#define HEARD_MAX   (128u * 1024) /* of TLS handshake that we read from one peer */
+#define CELLS_MAX   64		  /* cells that one peer may send before NETINFO */
 
 enum link_state {
 	LINK_DIALING,  /* CONN_OPEN is out */
@@ -138,8 +138,8 @@ struct tls_context *tls_context_new(struct keys *keys, bool tor_order);
 void tls_context_put(struct tls_context *c);
 int shake_new(struct links *l, struct link *k);
 void shake_free(struct link *k);
-/* One record in (NULL: begin). 1 when the TLS handshake is done, 0 when more is needed, or negative:
- * what is in shake->out (an alert, perhaps) is to be sent in each case. */
+/* One record in (NULL: begin). 1 when the TLS handshake is done, 0 when more is needed, or
+ * negative: what is in shake->out (an alert, perhaps) is to be sent in each case. */
 int shake_step(struct shake *s, const uint8_t *record, size_t len);
 int shake_keys(struct shake *s, bool initiator, struct ctl_conn_keys *keys);
 /* The peer's TLS certificate's SHA-256, when we dialled. */

@@ -1,6 +1,6 @@
 /* link.h - links to peers: TLS handshakes by OpenSSL over memory, the link handshake (VERSIONS to
- * NETINFO), who the peer is, and which conn reaches which relay. Stands on door/ (messages down) and
- * keys/; circ/, hs/, exit/ and dir/ ask it for peers. One thread; it reads no clock. */
+ * NETINFO), who the peer is, and which conn reaches which relay. Stands on door/ (messages down)
+ * and keys/; circ/, hs/, exit/ and dir/ ask it for peers. One thread; it reads no clock. */
 #ifndef RAMSON_LINK_H
 #define RAMSON_LINK_H
 
@@ -17,14 +17,15 @@ struct links_config {
 	struct keys *keys;
 	unsigned n_workers;
 	uint32_t identity;	 /* index of our identity, for CONN_READY */
-	uint32_t max_links;	 /* 0: 65536 */
+	uint32_t max_links;	 /* 0: 262144 */
 	uint32_t max_handshakes; /* links in handshake or dialled at once; 0: 4096 */
 	uint64_t handshake_us;	 /* KeepalivePeriod; 0: 300 s */
 	bool tls_order_tor;	 /* DataplaneTLSOrder tor: AES-256 first, as C tor serves */
 	bool allow_private;	 /* ExtendAllowPrivateAddresses: private peers count for T1 */
-	struct addr dial_from[2]; /* OutboundBindAddressOR, v4 and v6; family 0: the dataplane's own */
-	uint8_t hash_key[16];	 /* for tables that strangers fill */
-	void *arg;		 /* of the functions below; each may be NULL */
+	struct addr
+		dial_from[2]; /* OutboundBindAddressOR, v4 and v6; family 0: the dataplane's own */
+	uint8_t hash_key[16]; /* for tables that strangers fill */
+	void *arg;	      /* of the functions below; each may be NULL */
 	/* The relay is in our consensus; ed is NULL when the peer showed none. */
 	bool (*known)(void *arg, const uint8_t rsa_id[KEYS_RSA_ID], const uint8_t *ed);
 	/* The address (port not compared) is one that the consensus names for that relay. */
@@ -40,7 +41,8 @@ struct links_config {
 struct links *links_new(const struct links_config *config, uint64_t now_us, int64_t wall_s);
 void links_free(struct links *l);
 
-/* The clock of every call that follows: microseconds of a monotonic clock, and seconds since 1970. */
+/* The clock of every call that follows: microseconds of a monotonic clock, and seconds since 1970.
+ */
 void links_now(struct links *l, uint64_t now_us, int64_t wall_s);
 /* Ends handshakes and dials that took too long, ages links. About once a second. */
 void links_tick(struct links *l);
@@ -69,10 +71,10 @@ struct link_peer {
 	wid conn;
 	uint8_t kind; /* enum ctl_peer */
 	uint8_t link_proto;
-	bool initiator;	  /* we dialled */
-	bool canonical;	  /* the peer is where it says, or where the consensus says, that it is */
-	bool named_us;	  /* its NETINFO named one of our published addresses */
-	bool local;	  /* from a private address */
+	bool initiator; /* we dialled */
+	bool canonical; /* the peer is where it says, or where the consensus says, that it is */
+	bool named_us;	/* its NETINFO named one of our published addresses */
+	bool local;	/* from a private address */
 	bool has_ed;
 	uint8_t rsa_id[KEYS_RSA_ID], ed_id[KEYS_ED_ID]; /* zero for clients */
 	struct addr local_addr, remote;
@@ -97,8 +99,7 @@ typedef void (*link_cb)(void *arg, wid conn, unsigned reason);
 /* A link to that relay (tor-spec section 5.3.1): an open one is returned at once and cb is not
  * called. Else WID_NONE: with *reason 0 the link is being made and cb will be called; with another
  * *reason nobody will be called. */
-wid link_get(struct links *l, const struct link_target *t, link_cb cb, void *arg,
-	     unsigned *reason);
+wid link_get(struct links *l, const struct link_target *t, link_cb cb, void *arg, unsigned *reason);
 /* Forgets every waiting (cb, arg). The dial goes on. */
 void link_forget(struct links *l, link_cb cb, void *arg);
 /* No new circuits over this link from us; it closes when idle. */
@@ -109,10 +110,10 @@ struct links_stats {
 	uint64_t accepted, dialled, opened_in, opened_out, closed;
 	uint64_t tls_failed, handshake_failed, timed_out, refused_full, dial_failed, dial_cached;
 	uint64_t identity_mismatch, stray_messages, reused, door_full;
-	uint64_t link_proto[6];	       /* opened, by version */
-	uint64_t tls_version[2];       /* 1.2, 1.3 */
+	uint64_t link_proto[6];	 /* opened, by version */
+	uint64_t tls_version[2]; /* 1.2, 1.3 */
 	uint32_t n_links, n_handshakes, n_dials;
-	uint32_t n_clients, n_relays;  /* open now */
+	uint32_t n_clients, n_relays; /* open now */
 };
 const struct links_stats *links_stats(const struct links *l);
 

@@ -1,14 +1,14 @@
-/* links.c - the table of links and their lives: a conn comes up, its records go through OpenSSL, its
- * cells through the link handshake, then it is open until CONN_CLOSED. */
+/* links.c - the table of links and their lives: a conn comes up, its records go through OpenSSL,
+ * its cells through the link handshake, then it is open until CONN_CLOSED. */
 #include <stdlib.h>
 
 #include "controlplane/link/internal.h"
 
-#define MAX_LINKS	 65536
-#define MAX_HANDSHAKES	 4096
-#define HANDSHAKE_US	 (300ull * 1000000)
-#define RETRY_US	 1000000
-#define TAG_VERSION	 1
+#define MAX_LINKS      (1u << 18)
+#define MAX_HANDSHAKES 4096
+#define HANDSHAKE_US   (300ull * 1000000)
+#define RETRY_US       1000000
+#define TAG_VERSION    1
 
 /* What CONN_READY's tag holds, for the control after us. */
 struct tag {
@@ -28,8 +28,8 @@ bool link_is_private(const struct addr *a)
 	static const struct {
 		uint8_t family, bits, ip[2];
 	} nets[] = {
-		{4, 8, {10, 0}},   {4, 8, {127, 0}},	{4, 12, {172, 16}},   {4, 16, {192, 168}},
-		{4, 16, {169, 254}}, {4, 8, {0, 0}},	{6, 7, {0xfc, 0}},    {6, 10, {0xfe, 0x80}},
+		{4, 8, {10, 0}},     {4, 8, {127, 0}}, {4, 12, {172, 16}}, {4, 16, {192, 168}},
+		{4, 16, {169, 254}}, {4, 8, {0, 0}},   {6, 7, {0xfc, 0}},  {6, 10, {0xfe, 0x80}},
 	};
 	static const uint8_t loop6[16] = {[15] = 1};
 	uint16_t top = be16_get(a->ip);
@@ -204,8 +204,8 @@ void link_end(struct links *l, struct link *k, enum ctl_why why, unsigned reason
 
 static void ready_of(const struct links *l, const struct link *k, struct ctl_conn_ready *r)
 {
-	struct tag tag = {.version = TAG_VERSION, .has_ed = k->peer.has_ed,
-			  .named_us = k->peer.named_us};
+	struct tag tag = {
+		.version = TAG_VERSION, .has_ed = k->peer.has_ed, .named_us = k->peer.named_us};
 
 	memset(r, 0, sizeof(*r));
 	r->link_proto = k->peer.link_proto;
@@ -289,7 +289,8 @@ static void tls_step(struct links *l, struct link *k, const uint8_t *record, siz
 
 	if (n < 0 || sent < 0) {
 		l->stats.tls_failed++;
-		link_end(l, k, sent < 0 ? CTL_WHY_RESOURCE : CTL_WHY_PROTOCOL, DESTROY_CHANNEL_CLOSED);
+		link_end(l, k, sent < 0 ? CTL_WHY_RESOURCE : CTL_WHY_PROTOCOL,
+			 DESTROY_CHANNEL_CLOSED);
 	} else if (n == 1) {
 		tls_done(l, k);
 	}
@@ -370,8 +371,8 @@ void links_closed(struct links *l, wid conn, uint64_t cookie, unsigned why)
 	uint32_t at = cookie & 0xffffff;
 	struct dial *d;
 
-	if (!k && cookie && at < l->config.max_links && l->slot[at] && l->slot[at]->cookie == cookie &&
-	    l->slot[at]->state == LINK_DIALING)
+	if (!k && cookie && at < l->config.max_links && l->slot[at] &&
+	    l->slot[at]->cookie == cookie && l->slot[at]->state == LINK_DIALING)
 		k = l->slot[at];
 	if (!k) {
 		l->stats.stray_messages++;
@@ -386,8 +387,9 @@ void links_closed(struct links *l, wid conn, uint64_t cookie, unsigned why)
 	k->dial = NULL;
 	link_free(l, k);
 	if (d)
-		reach_failed(l, d, why == CTL_WHY_RESOURCE ? DESTROY_RESOURCELIMIT :
-							     DESTROY_CHANNEL_CLOSED);
+		reach_failed(l, d,
+			     why == CTL_WHY_RESOURCE ? DESTROY_RESOURCELIMIT
+						     : DESTROY_CHANNEL_CLOSED);
 }
 
 int links_replayed(struct links *l, wid conn, const struct addr *local, const struct addr *remote,
@@ -552,9 +554,11 @@ void links_reclassify(struct links *l)
 
 		if (!p || l->slot[i]->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
 			continue;
-		p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed) ?
-			CTL_PEER_RELAY : CTL_PEER_UNKNOWN_RELAY;
-		if (l->config.listed_at && l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
+		p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed)
+				  ? CTL_PEER_RELAY
+				  : CTL_PEER_UNKNOWN_RELAY;
+		if (l->config.listed_at &&
+		    l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
 			p->canonical = true;
 	}
 }

@@ -216,8 +216,8 @@ static int dial_next(struct links *l, struct dial *d, unsigned *reason)
 	open.cookie = k->cookie;
 	open.local = l->config.dial_from[open.remote.family == 6];
 	open.local.port = 0;
-	if (door_send(l->config.door, l->next_worker++ % l->config.n_workers, CTL_CONN_OPEN, WID_NONE, 0,
-		      &open, sizeof(open), NULL, 0) < 0) {
+	if (door_send(l->config.door, l->next_worker++ % l->config.n_workers, CTL_CONN_OPEN,
+		      WID_NONE, 0, &open, sizeof(open), NULL, 0) < 0) {
 		link_free(l, k);
 		return ERR_FULL;
 	}
@@ -277,7 +277,8 @@ void reach_failed(struct links *l, struct dial *d, unsigned reason)
 	reach_answer(l);
 }
 
-/* Also serves dials to the same relay that are still under way: it may have dialled us meanwhile. */
+/* Also serves dials to the same relay that are still under way: it may have dialled us meanwhile.
+ */
 void reach_opened(struct links *l, struct link *k)
 {
 	wid conn = k->peer.conn;

@@ -63,8 +63,8 @@ static void wr_challenge(struct shake *s, struct writer *w)
 
 static void wr_netinfo(const struct links *l, struct link *k, struct writer *w)
 {
-	struct netinfo n = {.time_s = (uint32_t)l->wall_s, .other = k->peer.remote,
-			    .n_mine = l->n_ours};
+	struct netinfo n = {
+		.time_s = (uint32_t)l->wall_s, .other = k->peer.remote, .n_mine = l->n_ours};
 	uint8_t *cell = wr_space(w, CELL_LEN);
 	struct writer body;
 
@@ -81,7 +81,8 @@ static void wr_netinfo(const struct links *l, struct link *k, struct writer *w)
 static int hash_now(EVP_MD_CTX *running, uint8_t digest[32])
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	int ok = c && EVP_MD_CTX_copy_ex(c, running) == 1 && EVP_DigestFinal_ex(c, digest, NULL) == 1;
+	int ok = c && EVP_MD_CTX_copy_ex(c, running) == 1 &&
+		 EVP_DigestFinal_ex(c, digest, NULL) == 1;
 
 	EVP_MD_CTX_free(c);
 	return ok ? 0 : ERR_CRYPTO;
@@ -251,7 +252,8 @@ static int on_authenticate(struct links *l, struct link *k, const struct cell *c
 	same = same_bytes(want, body.p, AUTH_FIXED_LEN);
 	wipe(&f, sizeof(f));
 	wipe(want, sizeof(want));
-	if (!same || !ed25519_check(body.p, AUTH_BODY_LEN, s->shown.auth_key, body.p + AUTH_BODY_LEN))
+	if (!same ||
+	    !ed25519_check(body.p, AUTH_BODY_LEN, s->shown.auth_key, body.p + AUTH_BODY_LEN))
 		return ERR_CRYPTO;
 	s->authenticated = true;
 	return 0;
@@ -265,7 +267,8 @@ static void note_ours(struct links *l, struct link *k, const struct netinfo *n)
 		p->named_us |= addr_same_ip(&n->other, &l->ours[i]);
 	if (p->named_us && !p->initiator && (!p->local || l->config.allow_private))
 		l->seen_inbound[p->remote.family == 6] = true;
-	if (l->config.suggested && p->kind != CTL_PEER_CLIENT && !addr_same_ip(&n->other, &p->remote))
+	if (l->config.suggested && p->kind != CTL_PEER_CLIENT &&
+	    !addr_same_ip(&n->other, &p->remote))
 		l->config.suggested(l->config.arg, p, &n->other);
 }
 
@@ -330,7 +333,7 @@ static const struct {
 	uint8_t command;
 	int (*read)(struct links *, struct link *, const struct cell *);
 } rows[] = {
-	{CELL_VERSIONS, on_versions},	      {CELL_CERTS, on_certs},
+	{CELL_VERSIONS, on_versions},	     {CELL_CERTS, on_certs},
 	{CELL_AUTH_CHALLENGE, on_challenge}, {CELL_AUTHENTICATE, on_authenticate},
 	{CELL_NETINFO, on_netinfo},
 };
@@ -352,7 +355,8 @@ static int cell_take(struct links *l, struct link *k, const struct cell *c, size
 
 	if (++k->shake->n_cells > CELLS_MAX || !may_come(k->state, c->command))
 		return ERR_MALFORMED;
-	if (c->command != CELL_AUTHENTICATE && EVP_DigestUpdate(k->shake->heard, c->start, size) != 1)
+	if (c->command != CELL_AUTHENTICATE &&
+	    EVP_DigestUpdate(k->shake->heard, c->start, size) != 1)
 		return ERR_CRYPTO;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].command == c->command)

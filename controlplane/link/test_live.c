@@ -1,6 +1,6 @@
 /* test_live.c - a real tor on loopback: it dials us as a relay and as a client, we dial it, in TLS
- * 1.3 and 1.2. Both sides must take each other for the relays that their key files say. Skipped where
- * there is no tor. */
+ * 1.3 and 1.2. Both sides must take each other for the relays that their key files say. Skipped
+ * where there is no tor. */
 #include "controlplane/link/internal.h"
 
 #include <errno.h>
@@ -19,11 +19,11 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "controlplane/link/fake_worker.h"
+#include "controlplane/link/test_worker.h"
 
-#define TOR	 "/usr/bin/tor"
-#define WAIT_S	 60
-#define N_SOCKS	 16
+#define TOR	"/usr/bin/tor"
+#define WAIT_S	60
+#define N_SOCKS 16
 
 static char root[] = "/tmp/ramson-live-XXXXXX";
 static struct links *links; /* the door is its address */
@@ -131,7 +131,8 @@ static void turn(void)
 	struct pollfd p[N_SOCKS + 1] = {{.fd = listener, .events = POLLIN}};
 
 	for (unsigned i = 0; i < N_SOCKS; i++)
-		p[i + 1] = (struct pollfd) {.fd = socks[i].end ? socks[i].fd : -1, .events = POLLIN};
+		p[i + 1] =
+			(struct pollfd) {.fd = socks[i].end ? socks[i].fd : -1, .events = POLLIN};
 	poll(p, N_SOCKS + 1, 50);
 	clock_now();
 	if (p[0].revents & POLLIN)
@@ -163,15 +164,17 @@ static pid_t tor_start(const char *name, const char *more)
 		snprintf(fpr + 2 * i, 3, "%02X", keys_rsa_id(keys)[i]);
 	f = fopen(path, "w");
 	assert_non_null(f);
-	fprintf(f, "DataDirectory %s\nTestingTorNetwork 1\nSafeLogging 0\nAddress 127.0.0.1\n"
-		   "DirAuthority us orport=%u no-v2 v3ident=%s 127.0.0.1:1 %s\n"
-		   "Log info file %s/%s.log\n%s\n", data, our_port, fpr, fpr, root, name, more);
+	fprintf(f,
+		"DataDirectory %s\nTestingTorNetwork 1\nSafeLogging 0\nAddress 127.0.0.1\n"
+		"DirAuthority us orport=%u no-v2 v3ident=%s 127.0.0.1:1 %s\n"
+		"Log info file %s/%s.log\n%s\n",
+		data, our_port, fpr, fpr, root, name, more);
 	fclose(f);
 	snprintf(torrc, sizeof(torrc), "%s", path);
 	pid = fork();
 	if (pid == 0) {
-		execl(TOR, TOR, "-f", torrc, "--defaults-torrc", "/dev/null-none", "--ignore-missing-torrc",
-		      "--hush", NULL);
+		execl(TOR, TOR, "-f", torrc, "--defaults-torrc", "/dev/null-none",
+		      "--ignore-missing-torrc", "--hush", NULL);
 		_exit(127);
 	}
 	return pid;
@@ -227,7 +230,8 @@ static const struct link_peer *await(enum ctl_peer kind, bool initiator)
 	while (time(NULL) < end) {
 		turn();
 		for (unsigned i = 0; i < N_SOCKS; i++) {
-			const struct link_peer *p = socks[i].end ? link_peer(links, socks[i].end->conn) : NULL;
+			const struct link_peer *p =
+				socks[i].end ? link_peer(links, socks[i].end->conn) : NULL;
 
 			if (p && p->kind == kind && p->initiator == initiator)
 				return p;
@@ -248,7 +252,8 @@ static void drop_authenticate(struct fake_end *e, uint8_t *cells, size_t len)
 static struct fake_end *we_dial(int max_version, bool nameless)
 {
 	struct link_target t = {.n_addrs = 1, .addrs = {loopback(tor_port)}};
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(tor_port),
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_port = htons(tor_port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	const struct link_peer *p;
 	struct fake_end *e;
@@ -256,7 +261,8 @@ static struct fake_end *we_dial(int max_version, bool nameless)
 	unsigned reason;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	for (time_t end = time(NULL) + WAIT_S; !log_has("relay", "Bootstrapped 0%") && time(NULL) < end;)
+	for (time_t end = time(NULL) + WAIT_S;
+	     !log_has("relay", "Bootstrapped 0%") && time(NULL) < end;)
 		turn(); /* it is starting */
 	assert_true(tor_id(t.rsa_id));
 	SSL_CTX_set_max_proto_version(links->context->ssl, max_version);
@@ -363,7 +369,8 @@ static void extend_to_us(struct fake_end *e, const uint8_t k[92])
 	fake_write_cells(e, cell, sizeof(cell));
 }
 
-/* A circuit through tor that it must extend to us: the only way to be dialled by a relay at once. */
+/* A circuit through tor that it must extend to us: the only way to be dialled by a relay at once.
+ */
 static void tor_dials_as_relay(void **state)
 {
 	static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
@@ -425,8 +432,10 @@ static int group_setup(void **state)
 	clock_now();
 	listener = listen_on(&our_port);
 	tor_port = free_port();
-	snprintf(more, sizeof(more), "Nickname live\nORPort 127.0.0.1:%u\nSocksPort 0\nAssumeReachable 1\n"
-		 "ExitRelay 0\nPublishServerDescriptor 0", tor_port);
+	snprintf(more, sizeof(more),
+		 "Nickname live\nORPort 127.0.0.1:%u\nSocksPort 0\nAssumeReachable 1\n"
+		 "ExitRelay 0\nPublishServerDescriptor 0",
+		 tor_port);
 	tor_pid = tor_start("relay", more);
 	return 0;
 }

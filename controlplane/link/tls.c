@@ -10,10 +10,12 @@
 #include "controlplane/link/internal.h"
 
 /* Only what the record layer serves. */
-#define SUITES_12     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:" \
-		      "ECDHE-RSA-CHACHA20-POLY1305"
-#define SUITES_12_TOR "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:" \
-		      "ECDHE-RSA-CHACHA20-POLY1305"
+#define SUITES_12                                                                                  \
+	"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:"                                 \
+	"ECDHE-RSA-CHACHA20-POLY1305"
+#define SUITES_12_TOR                                                                              \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:"                                 \
+	"ECDHE-RSA-CHACHA20-POLY1305"
 #define SUITES_13     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define SUITES_13_TOR "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 /* The order of a dialling C tor. */
@@ -26,7 +28,8 @@ static const char exporter_label[] = "EXPORTER FOR TOR TLS CLIENT BINDING AUTH00
 /* One line of the key log: "LABEL client-random secret", in hex. */
 static void keylog(const SSL *ssl, const char *line)
 {
-	static const char *const labels[2] = {"CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "};
+	static const char *const labels[2] = {"CLIENT_TRAFFIC_SECRET_0 ",
+					      "SERVER_TRAFFIC_SECRET_0 "};
 	struct shake *s = SSL_get_app_data(ssl);
 
 	for (unsigned i = 0; s && i < 2; i++) {
@@ -36,8 +39,8 @@ static void keylog(const SSL *ssl, const char *line)
 		if (strncmp(line, labels[i], strlen(labels[i])))
 			continue;
 		hex = strchr(line + strlen(labels[i]), ' ');
-		while (hex && n < sizeof(s->secret[i]) && sscanf(hex + 1 + 2 * n, "%2hhx",
-								 &s->secret[i][n]) == 1)
+		while (hex && n < sizeof(s->secret[i]) &&
+		       sscanf(hex + 1 + 2 * n, "%2hhx", &s->secret[i][n]) == 1)
 			n++;
 		s->secret_len[i] = n;
 	}
@@ -47,7 +50,7 @@ static bool context_set(SSL_CTX *c, const struct link_certs *certs, bool tor_ord
 {
 	SSL_CTX_set_security_level(c, 1);
 	SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-			       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_SINGLE_ECDH_USE);
+				       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_SINGLE_ECDH_USE);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(c, 0);
 	SSL_CTX_set_verify(c, SSL_VERIFY_NONE, NULL);
@@ -72,7 +75,8 @@ struct tls_context *tls_context_new(struct keys *keys, bool tor_order)
 	c->certs = keys_link_certs_get(keys);
 	c->ssl = SSL_CTX_new(TLS_method());
 	if (!c->ssl || !context_set(c->ssl, c->certs, tor_order)) {
-		log_warn("OpenSSL refuses a TLS context: %s", ERR_reason_error_string(ERR_peek_error()));
+		log_warn("OpenSSL refuses a TLS context: %s",
+			 ERR_reason_error_string(ERR_peek_error()));
 		ERR_clear_error();
 		tls_context_put(c);
 		return NULL;
@@ -167,7 +171,8 @@ int shake_step(struct shake *s, const uint8_t *record, size_t len)
 {
 	int n;
 
-	if (record && (s->in_offset + len > HEARD_MAX || BIO_write(s->in, record, (int)len) != (int)len))
+	if (record &&
+	    (s->in_offset + len > HEARD_MAX || BIO_write(s->in, record, (int)len) != (int)len))
 		return ERR_FULL;
 	s->in_offset += len;
 	ERR_clear_error();
@@ -271,5 +276,6 @@ int shake_export(struct shake *s, const uint8_t cid[32], uint8_t secrets[32])
 {
 	return SSL_export_keying_material(s->ssl, secrets, 32, exporter_label,
 					  sizeof(exporter_label) - 1, cid, 32, 1) == 1
-		? 0 : ERR_CRYPTO;
+		       ? 0
+		       : ERR_CRYPTO;
 }

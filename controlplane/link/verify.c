@@ -39,7 +39,8 @@ static bool lives(const X509 *x, int64_t wall_s)
 /* Signed by issuer's key, alive, with an RSA-1024 key when told so. */
 static bool x509_good(X509 *x, X509 *issuer, int64_t wall_s, bool rsa_1024)
 {
-	EVP_PKEY *by = issuer ? X509_get0_pubkey(issuer) : NULL, *key = x ? X509_get0_pubkey(x) : NULL;
+	EVP_PKEY *by = issuer ? X509_get0_pubkey(issuer) : NULL,
+		 *key = x ? X509_get0_pubkey(x) : NULL;
 	int min = key && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC ? 128 : 1024;
 
 	if (!by || !key || X509_verify(x, by) != 1 || !lives(x, wall_s))
@@ -105,7 +106,8 @@ static int chain_ed(struct shown *out, const struct certs_body *b, const struct 
 	if (!ed_cert_check(signing, NULL, wall_s) || !ed_cert_check(&leaf, signing->key, wall_s))
 		return ERR_CRYPTO;
 	if (id_read(out, id, wall_s) < 0 ||
-	    !cross_good(&b->cert[CERTS_RSA_ED_CROSS], X509_get0_pubkey(id), signing->signer, wall_s))
+	    !cross_good(&b->cert[CERTS_RSA_ED_CROSS], X509_get0_pubkey(id), signing->signer,
+			wall_s))
 		return ERR_CRYPTO;
 	out->has_ed = true;
 	memcpy(out->ed_id, signing->signer, 32);
@@ -119,7 +121,8 @@ static int chain_rsa(struct shown *out, X509 *leaf, X509 *id, struct shake *s, b
 {
 	X509 *tls = initiator ? SSL_get0_peer_certificate(s->ssl) : NULL;
 
-	if (!leaf || !id || id_read(out, id, wall_s) < 0 || !x509_good(leaf, id, wall_s, !initiator))
+	if (!leaf || !id || id_read(out, id, wall_s) < 0 ||
+	    !x509_good(leaf, id, wall_s, !initiator))
 		return ERR_CRYPTO;
 	if (initiator && (!tls || EVP_PKEY_eq(X509_get0_pubkey(tls), X509_get0_pubkey(leaf)) != 1))
 		return ERR_CRYPTO;

@@ -19,14 +19,19 @@ enum certs_type {
 };
 
 /* Types inside Ed25519 certificates that stand outside of CERTS. */
-enum { CERT_HS_SIGNING = 8, CERT_HS_AUTH = 9, CERT_NTOR_ID = 10, CERT_HS_ENC = 11,
-       CERT_FAMILY = 12 };
+enum {
+	CERT_HS_SIGNING = 8,
+	CERT_HS_AUTH = 9,
+	CERT_NTOR_ID = 10,
+	CERT_HS_ENC = 11,
+	CERT_FAMILY = 12
+};
 enum { CERT_KEY_ED25519 = 1, CERT_KEY_SHA256_RSA = 2, CERT_KEY_SHA256_X509 = 3 };
 
-#define ED_CERT_MAX   255 /* more than any that we write */
+#define ED_CERT_MAX	   255 /* more than any that we write */
 #define ED_CERT_EXT_SIGNER 4
-#define ED_CERT_BASE  40  /* bytes before the extensions */
-#define ED_SIG	      64
+#define ED_CERT_BASE	   40 /* bytes before the extensions */
+#define ED_SIG		   64
 
 struct ed_cert {
 	uint8_t type, key_type;

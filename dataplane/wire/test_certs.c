@@ -1,5 +1,5 @@
-/* test_certs.c - certificates and the bodies of the link handshake: round trips, cuts at every byte,
- * and tables of what must not parse. */
+/* test_certs.c - certificates and the bodies of the link handshake: round trips, cuts at every
+ * byte, and tables of what must not parse. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,8 @@ static size_t cert_of(uint8_t *out, bool show_signer)
 {
 	struct writer w = writer_of(out, ED_CERT_MAX);
 
-	ed_cert_write(&w, CERTS_ED_SIGNING, CERT_KEY_ED25519, key, 3601, show_signer ? signer : NULL);
+	ed_cert_write(&w, CERTS_ED_SIGNING, CERT_KEY_ED25519, key, 3601,
+		      show_signer ? signer : NULL);
 	memset(wr_space(&w, ED_SIG), 0x55, ED_SIG);
 	return wr_len(&w);
 }
@@ -139,7 +140,8 @@ static void certs_body_rows(void **state)
 	assert_int_equal(c.dup, 0);
 	for (size_t cut = 0; cut < len; cut++)
 		assert_int_equal(certs_parse(&c, p, cut), ERR_MALFORMED);
-	assert_int_equal(certs_parse(&c, p, len + 5), 0); /* as C tor: what follows is not looked at */
+	assert_int_equal(certs_parse(&c, p, len + 5),
+			 0); /* as C tor: what follows is not looked at */
 	p[1] = 4;
 	assert_int_equal(certs_parse(&c, p, len), 0);
 	assert_int_equal(c.dup, 1 << 4);
@@ -167,7 +169,8 @@ static void versions_rows(void **state)
 		/* 7 */ {{0, 4, 0}, 3, ERR_MALFORMED},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(versions_pick(rows[i].p, rows[i].len, 1 << 4 | 1 << 5), rows[i].want);
+		assert_int_equal(versions_pick(rows[i].p, rows[i].len, 1 << 4 | 1 << 5),
+				 rows[i].want);
 }
 
 static void challenge_rows(void **state)
@@ -193,7 +196,8 @@ static void authenticate_rows(void **state)
 	struct bytes body;
 	uint16_t method;
 
-	assert_int_equal(authenticate_parse(p, 7, &method, &body), 0); /* bytes behind are ignored */
+	assert_int_equal(authenticate_parse(p, 7, &method, &body),
+			 0); /* bytes behind are ignored */
 	assert_int_equal(method, 3);
 	assert_int_equal(body.len, 2);
 	assert_int_equal(body.p[1], 9);
@@ -212,7 +216,8 @@ static void netinfo_rows(void **state)
 		/* 0 a client's */ {{0, 0, 0, 0, 4, 4, 1, 2, 3, 4, 0}, 64, 0, 0},
 		/* 1 v6 */ {{0, 0, 0, 1, 6, 16}, 64, 0, 0},
 		/* 2 a name */ {{0, 0, 0, 0, 0, 1, 'x', 0}, 64, ERR_MALFORMED, 0},
-		/* 3 v4 of five bytes */ {{0, 0, 0, 0, 4, 5, 1, 2, 3, 4, 5, 0}, 64, ERR_MALFORMED, 0},
+		/* 3 v4 of five bytes */
+		{{0, 0, 0, 0, 4, 5, 1, 2, 3, 4, 5, 0}, 64, ERR_MALFORMED, 0},
 		/* 4 v6 of four */ {{0, 0, 0, 0, 6, 4, 1, 2, 3, 4, 0}, 64, ERR_MALFORMED, 0},
 		/* 5 error types */ {{0, 0, 0, 0, 0xf0, 0, 0}, 64, ERR_MALFORMED, 0},
 		/* 6 mine of an unknown type */
@@ -222,7 +227,8 @@ static void netinfo_rows(void **state)
 		/* 8 fewer than announced */
 		{{0, 0, 0, 0, 4, 4, 1, 2, 3, 4, 2, 4, 4, 5, 6, 7, 8}, 17, ERR_MALFORMED, 0},
 		/* 9 cut in the time */ {{0, 0, 0}, 3, ERR_MALFORMED, 0},
-		/* 10 cut before the count */ {{0, 0, 0, 0, 4, 4, 1, 2, 3, 4}, 10, ERR_MALFORMED, 0},
+		/* 10 cut before the count */
+		{{0, 0, 0, 0, 4, 4, 1, 2, 3, 4}, 10, ERR_MALFORMED, 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct netinfo n = {.n_mine = 99};
@@ -262,11 +268,11 @@ static void netinfo_round_trip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ed_cert_round_trip), cmocka_unit_test(ed_cert_extensions),
+		cmocka_unit_test(ed_cert_round_trip),	cmocka_unit_test(ed_cert_extensions),
 		cmocka_unit_test(ed_cert_twice_signed), cmocka_unit_test(cross_cert),
-		cmocka_unit_test(certs_body_rows), cmocka_unit_test(versions_rows),
-		cmocka_unit_test(challenge_rows), cmocka_unit_test(authenticate_rows),
-		cmocka_unit_test(netinfo_rows), cmocka_unit_test(netinfo_round_trip),
+		cmocka_unit_test(certs_body_rows),	cmocka_unit_test(versions_rows),
+		cmocka_unit_test(challenge_rows),	cmocka_unit_test(authenticate_rows),
+		cmocka_unit_test(netinfo_rows),		cmocka_unit_test(netinfo_round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,10 @@
-/* fake_worker.c - the far end of a door, for tests: see fake_worker.h. */
+/* test_worker.c - the far end of a door, for tests: see test_worker.h. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "controlplane/door/door.h"
-#include "controlplane/link/fake_worker.h"
+#include "controlplane/link/test_worker.h"
 #include "dataplane/cipher/cipher.h"
 #include "dataplane/tls/tls.h"
 #include "dataplane/wire/cell.h"
@@ -135,8 +135,8 @@ static void take_keys(struct fake_end *e, const struct ctl_conn_keys *m)
 	e->keyed = true;
 }
 
-static void down(struct fake_end *e, uint16_t type, uint32_t arg, const void *body, const void *tail,
-		 size_t tail_len)
+static void down(struct fake_end *e, uint16_t type, uint32_t arg, const void *body,
+		 const void *tail, size_t tail_len)
 {
 	if (type == CTL_CONN_WRITE && !e->keyed) {
 		out_put(e, tail, tail_len);

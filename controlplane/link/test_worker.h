@@ -1,8 +1,8 @@
-/* fake_worker.h - for the tests of link/: a door whose far end is this process. It does what a worker
- * does with a link: cuts records, hands them up, opens and seals them by dataplane/tls once it has
- * keys, and cuts cells until NETINFO. Ends are joined in memory or to a socket. */
-#ifndef RAMSON_LINK_FAKE_WORKER_H
-#define RAMSON_LINK_FAKE_WORKER_H
+/* test_worker.h - for the tests of link/: a door whose far end is this process. It does what a
+ * worker does with a link: cuts records, hands them up, opens and seals them by dataplane/tls once
+ * it has keys, and cuts cells until NETINFO. Ends are joined in memory or to a socket. */
+#ifndef RAMSON_LINK_TEST_WORKER_H
+#define RAMSON_LINK_TEST_WORKER_H
 
 #include "controlplane/link/link.h"
 

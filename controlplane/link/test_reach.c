@@ -1,0 +1,286 @@
+/* test_reach.c - who a peer is and which link reaches it: reuse, dials, failures, time-outs,
+ * limits, and both sides of the wall starting again. */
+#include "controlplane/link/test_relays.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <setjmp.h>
+#include <cmocka.h>
+
+/* ---- peers ---- */
+
+static void kinds_and_canonical(void **state)
+{
+	struct addr elsewhere = {.family = 4, .port = 1, .ip = {7, 7, 7, 7}};
+	struct link_target t = target_of(SERVES);
+	struct wire w;
+
+	SERVES->knows = false;
+	links_set_addresses(SERVES->links, &elsewhere, 1);
+	w = dial_whole();
+	assert_int_equal(link_peer(SERVES->links, w.b->conn)->kind, CTL_PEER_UNKNOWN_RELAY);
+	assert_false(link_peer(SERVES->links, w.b->conn)->named_us);
+	assert_false(link_peer(DIALS->links, w.a->conn)->canonical);
+	assert_int_equal(SERVES->n_suggested, 1);
+	assert_true(addr_same_ip(&SERVES->suggested, &SERVES->at));
+	SERVES->knows = true;
+	links_reclassify(SERVES->links);
+	assert_int_equal(link_peer(SERVES->links, w.b->conn)->kind, CTL_PEER_RELAY);
+	/* not canonical: good for who names that address, not for another */
+	unsigned reason;
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), w.a->conn);
+	t.addrs[0] = elsewhere;
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(reason, 0);
+	assert_non_null(fake_dialled(DIALS->links));
+}
+
+/* ---- reaching ---- */
+
+static void wrong_identity(void **state)
+{
+	struct link_target t = target_of(SERVES);
+	struct wire w;
+	unsigned reason;
+
+	t.ed_id[5] ^= 1;
+	w = dial(&t);
+	fake_pump(w.a, w.b, 65536);
+	assert_true(w.a->closed && !w.a->ready);
+	assert_int_equal(w.a->close_why, CTL_WHY_IDENTITY);
+	assert_int_equal(answered.n, 1);
+	assert_int_equal(answered.conn, WID_NONE);
+	assert_int_equal(answered.reason, DESTROY_OR_IDENTITY);
+	/* within the minute nobody dials that again */
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(reason, DESTROY_CONNECTFAILED);
+	clock_to(now_us + 60000001);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(reason, 0);
+	t = target_of(DIALS);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(reason, DESTROY_CONNECTFAILED); /* ourselves */
+}
+
+static void next_address(void **state)
+{
+	struct link_target t = target_of(SERVES);
+	struct fake_end *e;
+	struct wire w;
+	unsigned reason;
+
+	t.n_addrs = 2;
+	t.addrs[1] = SERVES->at;
+	t.addrs[0] = (struct addr) {.family = 6, .port = 443, .ip = {0x20, 1}};
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	e = fake_dialled(DIALS->links);
+	assert_int_equal(e->dialled.family, 6);
+	fake_close(e, CTL_WHY_REFUSED);
+	assert_int_equal(answered.n, 0);
+	e = fake_dialled(DIALS->links);
+	assert_int_equal(e->dialled.family, 4);
+	w = connect_ends(e);
+	fake_pump(w.a, w.b, 65536);
+	assert_int_equal(answered.n, 1);
+	assert_int_equal(answered.conn, w.a->conn);
+	fake_close(w.a, CTL_WHY_DONE);
+	/* the v6 address is still remembered as bad: v4 at once */
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	e = fake_dialled(DIALS->links);
+	assert_int_equal(e->dialled.family, 4);
+	fake_close(e, CTL_WHY_TIMEOUT);
+	assert_int_equal(answered.n, 2);
+	assert_int_equal(answered.reason, DESTROY_CHANNEL_CLOSED);
+	assert_int_equal(links_stats(DIALS->links)->n_dials, 0);
+}
+
+static void waiting_together(void **state)
+{
+	struct link_target t = target_of(SERVES);
+	struct wire w = dial(&t);
+	unsigned reason;
+	int mark;
+
+	assert_int_equal(link_get(DIALS->links, &t, on_link, &mark, &reason), WID_NONE);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, &mark, &reason), WID_NONE);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, &t, &reason), WID_NONE);
+	assert_int_equal(reason, 0);
+	assert_null(fake_dialled(DIALS->links)); /* one dial serves them all */
+	link_forget(DIALS->links, on_link, &mark);
+	fake_pump(w.a, w.b, 65536);
+	assert_int_equal(answered.n, 2);
+}
+
+/* Two relays dial each other at once: both links stand, who waits gets the first. */
+static void crossing_dials(void **state)
+{
+	struct link_target to_b = target_of(SERVES), to_a = target_of(DIALS);
+	struct addr from = SERVES->at;
+	struct fake_end *back, *in;
+	struct wire w = dial(&to_b);
+	unsigned reason;
+
+	assert_int_equal(link_get(SERVES->links, &to_a, on_link, NULL, &reason), WID_NONE);
+	back = fake_dialled(SERVES->links);
+	from.port = 50000;
+	in = fake_accept(DIALS->links, &DIALS->at, &from);
+	fake_answer(back, &from);
+	fake_pump(w.a, w.b, 65536); /* the first opens: both sides' waiters are served by it */
+	assert_int_equal(answered.n, 2);
+	assert_true(answered.conn == w.a->conn || answered.conn == w.b->conn);
+	clock_to(now_us + 1000);
+	fake_pump(back, in, 65536);
+	assert_true(back->ready && in->ready);
+	assert_int_equal(answered.n, 2);
+	assert_int_equal(links_stats(DIALS->links)->n_relays, 2);
+	/* the older one goes on to be used; when it closes, the other */
+	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), w.a->conn);
+	link_mark_bad(DIALS->links, w.a->conn);
+	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), in->conn);
+	fake_close(in, CTL_WHY_DONE);
+	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), WID_NONE);
+	fake_close(w.a, CTL_WHY_DONE);
+}
+
+static void old_links(void **state)
+{
+	struct wire w = dial_whole();
+	struct link_target t = target_of(SERVES);
+	unsigned reason;
+
+	clock_to(now_us + 7 * 86400 * 1000000ull);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), w.a->conn);
+	clock_to(now_us + 1);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_non_null(link_peer(DIALS->links, w.a->conn));
+}
+
+static void time_outs(void **state)
+{
+	struct addr from = {.family = 4, .port = 999, .ip = {9, 9, 9, 9}};
+	struct fake_end *silent = fake_accept(SERVES->links, &SERVES->at, &from), *e;
+	struct link_target t = target_of(SERVES);
+	unsigned reason;
+
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	e = fake_dialled(DIALS->links);
+	clock_to(now_us + 299999999);
+	links_tick(SERVES->links);
+	links_tick(DIALS->links);
+	assert_false(silent->closed);
+	clock_to(now_us + 1);
+	links_tick(SERVES->links);
+	links_tick(DIALS->links);
+	assert_true(silent->closed);
+	assert_int_equal(silent->close_why, CTL_WHY_TIMEOUT);
+	assert_int_equal(answered.n, 1);
+	assert_int_equal(answered.reason, DESTROY_CHANNEL_CLOSED);
+	/* the dial was given up: an answer that comes late is closed */
+	fake_answer(e, &from);
+	assert_true(e->closed);
+	assert_int_equal(links_stats(SERVES->links)->n_links, 1); /* until CONN_CLOSED */
+	fake_close(silent, CTL_WHY_DONE);
+	assert_int_equal(links_stats(SERVES->links)->n_links, 0);
+}
+
+static void limits(void **state)
+{
+	struct addr from = {.family = 4, .port = 999, .ip = {9, 9, 9, 9}};
+	struct link_target t = target_of(DIALS);
+	struct fake_end *e[8];
+	unsigned reason;
+
+	for (unsigned i = 0; i < 8; i++) {
+		e[i] = fake_accept(SERVES->links, &SERVES->at, &from);
+		assert_int_equal(e[i]->closed, i >= 6); /* a quarter is kept for our own dials */
+	}
+	assert_int_equal(links_stats(SERVES->links)->refused_full, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		t.rsa_id[0]++;
+		link_get(SERVES->links, &t, on_link, NULL, &reason);
+		assert_int_equal(reason, i < 2 ? 0 : DESTROY_RESOURCELIMIT);
+	}
+	fake_close(e[0], CTL_WHY_DONE);
+	link_get(SERVES->links, &t, on_link, NULL, &reason);
+	assert_int_equal(reason, 0);
+}
+
+/* The door is full: links close as soon as it takes messages again, nothing is leaked. */
+static void full_door(void **state)
+{
+	struct addr from = {.family = 4, .port = 999, .ip = {9, 9, 9, 9}};
+	struct link_target t = target_of(SERVES);
+	struct wire w = dial(&t);
+	uint8_t piece[4096];
+	size_t n = fake_take(w.a, piece, sizeof(piece));
+	unsigned reason;
+
+	fake_door_full = true;
+	fake_feed(w.b, piece, n);
+	assert_false(w.b->closed);
+	t.rsa_id[1] ^= 1;
+	link_get(DIALS->links, &t, on_link, NULL, &reason);
+	assert_int_equal(reason, DESTROY_RESOURCELIMIT);
+	fake_accept(SERVES->links, &SERVES->at, &from);
+	fake_door_full = false;
+	clock_to(now_us + 2000000);
+	links_tick(SERVES->links);
+	assert_true(w.b->closed);
+	assert_int_equal(w.b->close_why, CTL_WHY_RESOURCE);
+}
+
+/* ---- control restarts; the dataplane restarts ---- */
+
+static void replayed(void **state)
+{
+	struct wire w = dial_whole();
+	struct ctl_conn_ready ready = w.a->is_ready, bad = ready;
+	const struct link_peer *p;
+	struct link_target t = target_of(SERVES);
+	unsigned reason;
+
+	wall_s += 3600;
+	now_us += 10ull * 86400 * 1000000;
+	relay_start(DIALS, 8);
+	w.a->links = DIALS->links;
+	bad.tag[0] = 99;
+	assert_int_equal(links_replayed(DIALS->links, w.a->conn, &DIALS->at, &SERVES->at, &bad),
+			 ERR_MALFORMED);
+	assert_int_equal(links_replayed(DIALS->links, w.a->conn, &DIALS->at, &SERVES->at, &ready),
+			 0);
+	p = link_peer(DIALS->links, w.a->conn);
+	assert_memory_equal(p->ed_id, keys_ed_id(SERVES->keys), KEYS_ED_ID);
+	assert_true(p->initiator && p->canonical && p->has_ed);
+	assert_int_equal(now_us - p->since_us, 3600000000ull);
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), w.a->conn);
+	fake_close(w.a, CTL_WHY_DONE);
+	assert_int_equal(links_stats(DIALS->links)->n_links, 0);
+}
+
+static void dataplane_gone(void **state)
+{
+	struct link_target t = target_of(SERVES);
+
+	dial_whole();
+	memset(&answered, 0, sizeof(answered));
+	t.rsa_id[3] ^= 4;
+	dial(&t);
+	links_lost(DIALS->links);
+	assert_int_equal(answered.n, 1);
+	assert_int_equal(answered.conn, WID_NONE);
+	assert_int_equal(links_stats(DIALS->links)->n_links, 0);
+	assert_int_equal(links_stats(DIALS->links)->n_handshakes, 0);
+	assert_int_equal(links_stats(DIALS->links)->n_dials, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(kinds_and_canonical), T(wrong_identity), T(next_address),   T(waiting_together),
+		T(crossing_dials),	T(old_links),	   T(time_outs),      T(limits),
+		T(full_door),		T(replayed),	   T(dataplane_gone),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
