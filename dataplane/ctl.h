@@ -38,6 +38,7 @@ struct ctl_head {
 	X(CIRC_SPLICE, ctl_circ_splice) /* id: service leg; bytes: RENDEZVOUS2 body for client */ \
 	X(CIRC_SEND, ctl_circ_msg)     /* originate a relay message towards the client */         \
 	X(CIRC_CLOSE, ctl_none)	       /* arg: DESTROY reason */                                  \
+	X(CIRC_TAG, ctl_circ_tag)      /* another tag, for the next replay */                     \
 	X(ORIGIN_OPEN, ctl_origin_open) /* id: conn; a circuit of our own; bytes: CREATE* payload */ \
 	X(ORIGIN_SEND, ctl_none)       /* arg: cell command; bytes: one 509-byte payload */       \
 	X(STREAM_OPEN, ctl_stream_open) /* the decision on a BEGIN, BEGIN_DIR */                 \
@@ -46,7 +47,7 @@ struct ctl_head {
 	X(ADDR_DENY, ctl_addr_deny)                                                               \
 	X(PARAM_SET, ctl_param)                                                                   \
 	X(SHUTDOWN, ctl_none)	       /* arg 1: DESTROY, close_notify and FIN everywhere, then end */ \
-	X(REPLAY, ctl_none)
+	X(REPLAY, ctl_none)	       /* after a re-attach: tell what is there */
 
 #define CTL_UP(X)                                                                                 \
 	X(CONN_OPENED, ctl_conn_opened)	 /* accepted (cookie 0) or dialled */                    \
@@ -64,6 +65,8 @@ struct ctl_head {
 	X(STREAM_CREDIT, ctl_none)	 /* arg: that many bytes more may be written */          \
 	X(STREAM_CLOSED, ctl_none)	 /* the last word on this stream; arg: END reason */     \
 	X(CTL_REFUSED, ctl_refused)	 /* a message down was not carried out */                \
+	X(CONN_REPLAY, ctl_conn_replay)	 /* an open link, as it was made ready */                \
+	X(CIRC_REPLAY, ctl_circ_replay)	 /* an open circuit, with its tag */                     \
 	X(REPLAY_END, ctl_none)
 
 enum ctl_type {
@@ -141,6 +144,22 @@ struct ctl_circ_add {
 	uint8_t _pad[4];
 	uint8_t keys[160];
 	uint8_t tag[CTL_TAG_LEN]; /* control keeps KH here, for ESTABLISH_INTRO after a replay */
+};
+struct ctl_circ_tag {
+	uint8_t tag[CTL_TAG_LEN];
+};
+struct ctl_conn_replay {
+	struct addr local, remote;
+	struct ctl_conn_ready ready;
+};
+struct ctl_circ_replay {
+	wid conn;
+	uint32_t serial;
+	uint8_t extended; /* it has a next hop */
+	uint8_t spliced;
+	uint8_t legacy;
+	uint8_t _pad;
+	uint8_t tag[CTL_TAG_LEN];
 };
 struct ctl_circ_extend {
 	uint32_t serial; /* of the CIRC_RECV that asked; a stale one is refused */

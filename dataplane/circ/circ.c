@@ -7,9 +7,10 @@ int circs_init(struct circs *c, unsigned worker, uint32_t n_circs, uint32_t n_le
 	*c = (struct circs) {.n_conns = n_conns};
 	c->circ = column_new(n_circs, sizeof(*c->circ));
 	c->leg = column_new(n_legs, sizeof(*c->leg));
+	c->tag = column_new(n_circs, sizeof(*c->tag));
 	c->conn_legs = column_new(n_conns, sizeof(*c->conn_legs));
 	c->conn_pending = column_new(n_conns, sizeof(*c->conn_pending));
-	if (!c->circ || !c->leg || !c->conn_legs || !c->conn_pending ||
+	if (!c->circ || !c->leg || !c->tag || !c->conn_legs || !c->conn_pending ||
 	    slots_init(&c->circ_slots, worker, n_circs) < 0 ||
 	    slots_init(&c->leg_slots, worker, n_legs) < 0 || map_init(&c->by_id, n_legs, key) < 0) {
 		circs_fini(c);
@@ -23,6 +24,7 @@ void circs_fini(struct circs *c)
 {
 	column_free(c->circ, c->circ_slots.n, sizeof(*c->circ));
 	column_free(c->leg, c->leg_slots.n, sizeof(*c->leg));
+	column_free(c->tag, c->circ_slots.n, sizeof(*c->tag));
 	column_free(c->conn_legs, c->n_conns, sizeof(*c->conn_legs));
 	column_free(c->conn_pending, c->n_conns, sizeof(*c->conn_pending));
 	slots_fini(&c->circ_slots);
@@ -54,6 +56,7 @@ void circ_set_state(struct circs *c, uint32_t circ, enum circ_state state)
 void circ_free(struct circs *c, uint32_t circ)
 {
 	circ_set_state(c, circ, CIRC_FREE);
+	wipe(c->tag[circ], CIRC_TAG);
 	slots_give(&c->circ_slots, circ);
 }
 

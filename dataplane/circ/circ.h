@@ -10,6 +10,7 @@ enum circ_side { SIDE_P, SIDE_N };
 
 #define CIRC_MAX_EARLY	8  /* RELAY_EARLY cells that one circuit passes on (tor-spec 5.6) */
 #define CIRC_ID_TRIES	64 /* random draws for a free circuit id (tor-spec 5.1.1) */
+#define CIRC_TAG	 128
 #define CIRC_PENDING_MAX 1000 /* CREATEs of one link that wait for control */
 
 struct leg {
@@ -45,6 +46,7 @@ struct circs {
 	struct slots circ_slots, leg_slots;
 	struct circ *circ;
 	struct leg *leg;
+	uint8_t (*tag)[CIRC_TAG]; /* control's, kept unread for a replay */
 	uint32_t *conn_legs;	/* head of the legs of each conn */
 	uint16_t *conn_pending; /* CREATEs of each conn with control */
 	uint32_t n_conns;

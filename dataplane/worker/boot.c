@@ -140,7 +140,7 @@ int worker_init(struct worker *w, struct plane *plane, unsigned index, const uin
 {
 	*w = (struct worker) {.plane = plane, .index = index, .port = &plane->port,
 			      .now_us = now_us, .read_head = SLOT_NONE, .read_tail = SLOT_NONE,
-			      .wake_fd = -1, .wake_control_fd = -1, .refill_us = now_us,
+			      .replay_at = REPLAY_NONE, .wake_fd = -1, .wake_control_fd = -1, .refill_us = now_us,
 			      .last_tick_us = now_us};
 	rng_seed(&w->rng, seed);
 	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {

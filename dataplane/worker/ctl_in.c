@@ -176,6 +176,7 @@ static void on_circ_add(struct worker *w, const struct down *d)
 			memset(payload, 0, CELL_PAYLOAD);
 			memcpy(payload, d->tail, d->tail_len);
 			relay_start(&w->relay, circ, b.legacy != 0);
+			memcpy(w->circs.tag[circ], b.tag, CIRC_TAG);
 			circ_set_state(&w->circs, circ, CIRC_OPEN);
 			circ_queue(w, circ, SIDE_P, b.created, slot);
 		}
@@ -401,9 +402,17 @@ static void on_shutdown(struct worker *w, const struct down *d)
 			link_shut(w, i, CTL_WHY_SHUTDOWN);
 }
 
+static void on_circ_tag(struct worker *w, const struct down *d)
+{
+	uint32_t circ = circ_named(w, d, CIRC_OPEN);
+
+	if (circ != SLOT_NONE)
+		memcpy(w->circs.tag[circ], d->body, CIRC_TAG);
+}
+
 static void on_replay(struct worker *w, const struct down *d)
 {
-	ctl_say(w, CTL_REPLAY_END, WID_NONE, 0, NULL, 0, NULL, 0);
+	replay_begin(w);
 }
 
 static void on_deny(struct worker *w, const struct down *d)
@@ -428,6 +437,7 @@ static const struct down_row {
 	[CTL_CIRC_SPLICE] = {sizeof(struct ctl_circ_splice), true, on_circ_splice},
 	[CTL_CIRC_SEND] = {sizeof(struct ctl_circ_msg), true, on_circ_send},
 	[CTL_CIRC_CLOSE] = {0, false, on_circ_close},
+	[CTL_CIRC_TAG] = {sizeof(struct ctl_circ_tag), false, on_circ_tag},
 	[CTL_ORIGIN_OPEN] = {sizeof(struct ctl_origin_open), true, on_origin_open},
 	[CTL_ORIGIN_SEND] = {0, true, on_origin_send},
 	[CTL_STREAM_OPEN] = {sizeof(struct ctl_stream_open), false, on_stream_open},
@@ -471,8 +481,12 @@ void ctl_in(struct worker *w)
 	int len;
 
 	if (epoch != w->epoch) {
+		bool again = w->epoch != 0;
+
 		w->epoch = epoch;
 		w->up_stuck_us = w->now_us;
+		if (again)
+			replay_forget(w);
 	}
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		len = ring_recv(&w->down, w->message, true);

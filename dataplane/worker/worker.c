@@ -90,6 +90,7 @@ bool worker_turn(struct worker *w, uint64_t now_us)
 	w->worked |= transmit(w);     /* tcp -> net -> port */
 	rte_pktmbuf_free_bulk(frames, n_frames);
 	ctl_say_late(w);
+	replay_go_on(w);
 	ctl_wake(w);
 	return w->worked || n_frames;
 }

@@ -105,7 +105,8 @@ struct worker {
 	uint64_t up_stuck_us; /* since when control has taken nothing from a ring that is not empty */
 	uint32_t up_tail;
 	int wake_fd, wake_control_fd;
-	bool stopping; /* SHUTDOWN came */
+	uint32_t replay_at; /* next conn, then next circuit, to tell a new control; REPLAY_NONE */
+	bool stopping;	    /* SHUTDOWN came */
 	uint64_t stop_us;
 
 	/* pace */
@@ -218,6 +219,14 @@ int ctl_say(struct worker *w, enum ctl_type type, wid id, uint32_t arg, const vo
 void ctl_say_closed(struct worker *w, enum ctl_type type, uint32_t index, uint32_t arg);
 void ctl_say_late(struct worker *w);
 void ctl_wake(struct worker *w);
+
+/* ---- replay.c: a new control at the same wall ---- */
+#define REPLAY_NONE UINT32_MAX
+/* Another control than before: what the old one was asked is refused, as if it had answered so. */
+void replay_forget(struct worker *w);
+/* Tells the new one of every open link and circuit, as the ring has room. */
+void replay_begin(struct worker *w);
+void replay_go_on(struct worker *w);
 
 /* ---- mesh.c ---- */
 enum mesh_op {
