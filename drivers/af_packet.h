@@ -16,6 +16,7 @@
 #define AFP_COPY    384u  /* shorter frames are copied: their ring frame is free at once */
 #define AFP_IOVS    1024u /* UIO_MAXIOV */
 #define AFP_TX_SEGS 256u
+#define AFP_NOBUFS  4u	   /* refusals after which a frame is given up */
 #define AFP_TSO_MAX 65200u /* below every device's gso_max_size */
 
 struct afp_frame {
@@ -28,7 +29,8 @@ struct afp_queue {
 	int fd;
 	uint8_t *ring;
 	uint32_t n_frames, next;
-	bool bypass; /* PACKET_QDISC_BYPASS is on */
+	bool bypass;	   /* PACKET_QDISC_BYPASS is on */
+	unsigned n_nobufs; /* refusals in a row */
 	struct afp_frame *frames;
 	struct virtio_net_hdr vnet[PORT_BURST];
 	struct mmsghdr msgs[PORT_BURST];

@@ -175,27 +175,30 @@ static bool tx_is_gso(const struct afp_queue *q, unsigned i)
 	return q->vnet[i].gso_type != VIRTIO_NET_HDR_GSO_NONE;
 }
 
-/* What to do about frame i, which the kernel refused: true to go on (the frame was dropped, or the
- * socket mended so that it can be tried again), false when the other side is full. */
-static bool tx_refused(struct port_stats *st, struct afp_queue *q, unsigned i, bool *drop)
+/* Past the queueing discipline nobody cuts a superframe for a device without TSO. */
+static bool tx_stop_bypass(struct afp_queue *q)
 {
 	int off = 0;
 
-	*drop = false;
-	if (errno == EINTR)
-		return true;
-	/* Past the queueing discipline nobody cuts a superframe for a device without TSO. */
-	if (errno == ENOBUFS && q->bypass && tx_is_gso(q, i)) {
-		q->bypass = false;
-		return setsockopt(q->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &off, sizeof(off)) == 0;
-	}
-	if (errno == EAGAIN || errno == ENOBUFS) {
-		st->tx_full++;
-		return false;
-	}
-	st->tx_error++;
-	*drop = true;
-	return true;
+	q->bypass = false;
+	return setsockopt(q->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &off, sizeof(off)) == 0;
+}
+
+enum tx_next { TX_AGAIN, TX_FULL, TX_DROP };
+
+/* What to do about frame i, which the kernel refused. ENOBUFS is said by a full device, but also of
+ * a frame that it will never take: such a one must not stop those behind it for good. */
+static enum tx_next tx_refused(struct afp_queue *q, unsigned i, int error)
+{
+	if (error == EINTR)
+		return TX_AGAIN;
+	if (error == EAGAIN)
+		return TX_FULL;
+	if (error != ENOBUFS)
+		return TX_DROP;
+	if (q->bypass && tx_is_gso(q, i) && tx_stop_bypass(q))
+		return TX_AGAIN;
+	return q->n_nobufs++ < AFP_NOBUFS ? TX_FULL : TX_DROP;
 }
 
 static void tx_done(struct port_stats *st, struct rte_mbuf **m, unsigned n)
@@ -215,17 +218,24 @@ unsigned afp_tx(struct port *p, unsigned qi, struct rte_mbuf **m, unsigned n)
 	n = tx_fill(q, m, n);
 	while (i < n && tries++ < 2 * PORT_BURST) {
 		int k = sendmmsg(q->fd, q->msgs + i, n - i, MSG_DONTWAIT);
-		bool drop;
+		enum tx_next next;
 
 		if (k > 0) {
+			q->n_nobufs = 0;
 			tx_done(st, m + i, (unsigned)k);
 			i += (unsigned)k;
 			continue;
 		}
-		if (!tx_refused(st, q, i, &drop))
+		next = tx_refused(q, i, errno);
+		if (next == TX_FULL) {
+			st->tx_full++;
 			break;
-		if (drop)
+		}
+		if (next == TX_DROP) {
+			q->n_nobufs = 0;
+			st->tx_error++;
 			rte_pktmbuf_free(m[i++]);
+		}
 	}
 	return i;
 }

@@ -237,6 +237,38 @@ static void test_cut_by_kernel(void **state)
 	veth(false);
 }
 
+/* The device loses TSO while the port is open: the kernel would drop superframes for good. */
+static void test_tso_lost(void **state)
+{
+	struct port_tuple t = tuple(false, 78);
+	uint32_t got = 0;
+	struct port a, b;
+	struct rte_mbuf *m;
+	unsigned q;
+
+	need_root();
+	veth(true);
+	open_or_fail(&a, "af_packet:rpt0", &one_queue);
+	open_or_fail(&b, "af_packet:rpt1", &one_queue);
+	assert_int_equal(system("ethtool -K rpt0 tso off gso off tx off >/dev/null"), 0);
+	m = tcp_frame(&a, &b, &t, 10000, 1000);
+	assert_int_equal(port_tx(&a, 0, &m, 1), 1);
+	for (; got < 10000; got += 1000) {
+		m = receive(&b, &q);
+		assert_non_null(m);
+		assert_int_equal(m->pkt_len, 1054);
+		rte_pktmbuf_free(m);
+	}
+	/* The interface goes: frames are dropped and counted, and nothing stops. */
+	veth(false);
+	m = tcp_frame(&a, &b, &t, 100, 0);
+	assert_int_equal(port_tx(&a, 0, &m, 1), 1);
+	assert_int_equal(a.stats[0].tx_error, 1);
+	assert_int_equal(port_rx(&b, 0, &m, 1), 0);
+	port_close(&a);
+	port_close(&b);
+}
+
 static void test_queue_of(void **state)
 {
 	struct port_config three = {.n_queues = 3, .numa = -1};
@@ -490,11 +522,12 @@ static void test_kernel(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_superframes), cmocka_unit_test(test_cut_by_kernel),
-		cmocka_unit_test(test_queue_of),    cmocka_unit_test(test_kept_frames),
-		cmocka_unit_test(test_poll_fd),	    cmocka_unit_test(test_memif),
-		cmocka_unit_test(test_null),	    cmocka_unit_test(test_ring),
-		cmocka_unit_test(test_errors),	    cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_tso_lost),      cmocka_unit_test(test_superframes),
+		cmocka_unit_test(test_cut_by_kernel), cmocka_unit_test(test_queue_of),
+		cmocka_unit_test(test_kept_frames),   cmocka_unit_test(test_poll_fd),
+		cmocka_unit_test(test_memif),	      cmocka_unit_test(test_null),
+		cmocka_unit_test(test_ring),	      cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_kernel),
 	};
 	struct eal_config ec = {.mem_mb = 160, .port = "af_packet_pmd:x", .n_queues = 4};
 	char err[PORT_ERR];
