@@ -32,7 +32,7 @@ struct control {
 	int n_args;
 	struct config config;
 	enum control_phase phase;
-	int64_t end_at_s;
+	uint64_t end_at_us; /* of draining, then of ending */
 	uint64_t tick_n; /* tenths of a second */
 	int code;
 

@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#define END_WAIT_S 2 /* for SHUTDOWN to get through rings that are full */
+#define END_WAIT_US 2000000 /* for SHUTDOWN to get through rings that are full */
 
 /* DESTROY, close_notify and FIN everywhere are the dataplane's work; it ends by itself then. */
 void stop_now(struct control *c, int code)
@@ -12,7 +12,7 @@ void stop_now(struct control *c, int code)
 		return;
 	c->phase = CONTROL_ENDS;
 	c->code = code;
-	c->end_at_s = clock_wall_s() + END_WAIT_S;
+	c->end_at_us = clock_us() + END_WAIT_US;
 	door_send_all(c->door, CTL_SHUTDOWN, WID_NONE, 1, NULL, 0, NULL, 0);
 	log_notice("closing every link");
 }
@@ -24,7 +24,7 @@ static void drain(struct control *c)
 		return;
 	}
 	c->phase = CONTROL_DRAINS;
-	c->end_at_s = clock_wall_s() + c->config.shutdown_wait_length_s;
+	c->end_at_us = clock_us() + (uint64_t)c->config.shutdown_wait_length_s * 1000000;
 	settings_accept(c, false);
 	rooms_configure(c);
 	log_notice("no new connections and circuits; closing in %lld s",
@@ -35,10 +35,10 @@ void stop_tick(struct control *c)
 {
 	if (c->phase == CONTROL_RUNS)
 		return;
-	if (c->phase == CONTROL_DRAINS && clock_wall_s() >= c->end_at_s)
+	if (c->phase == CONTROL_DRAINS && clock_us() >= c->end_at_us)
 		stop_now(c, 0);
 	if (c->phase == CONTROL_ENDS &&
-	    (!door_counts(c->door).queued_bytes || clock_wall_s() >= c->end_at_s))
+	    (!door_counts(c->door).queued_bytes || clock_us() >= c->end_at_us))
 		event_base_loopbreak(c->base);
 }
 
@@ -51,7 +51,7 @@ static void reload_rooms(struct control *c)
 		log_warn("the keys could not be read again: the old ones stay");
 	else if (links_renew(c->links) < 0)
 		log_warn("the new link certificates could not be taken into use");
-	if (changed > 0)
+	if (changed > 0 && changed & (KEYS_SIGNING | KEYS_ONION))
 		dir_keys_changed(c->dir);
 	if (dns_reload(c->dns) < 0)
 		log_warn("the resolver's settings could not be read again");
