@@ -55,21 +55,33 @@ static struct fe fe_sub(struct fe a, struct fe b)
 	return fe_carry(a);
 }
 
-static struct fe fe_mul(struct fe a, struct fe b)
+/* Products of limbs that pass 2^255 come back at the bottom, times 19. */
+static struct fe fe_mul(struct fe x, struct fe y)
 {
-	u128 t[5] = {0}, c = 0;
+	const uint64_t *a = x.v, *b = y.v;
+	uint64_t b1 = 19 * b[1], b2 = 19 * b[2], b3 = 19 * b[3], b4 = 19 * b[4];
+	u128 t[5], c = 0;
 	struct fe r;
 
-	for (int i = 0; i < 5; i++)
-		for (int j = 0; j < 5; j++)
-			t[(i + j) % 5] += (u128)a.v[i] * (i + j < 5 ? b.v[j] : 19 * b.v[j]);
+	t[0] = (u128)a[0] * b[0] + (u128)a[1] * b4 + (u128)a[2] * b3 + (u128)a[3] * b2 +
+	       (u128)a[4] * b1;
+	t[1] = (u128)a[0] * b[1] + (u128)a[1] * b[0] + (u128)a[2] * b4 + (u128)a[3] * b3 +
+	       (u128)a[4] * b2;
+	t[2] = (u128)a[0] * b[2] + (u128)a[1] * b[1] + (u128)a[2] * b[0] + (u128)a[3] * b4 +
+	       (u128)a[4] * b3;
+	t[3] = (u128)a[0] * b[3] + (u128)a[1] * b[2] + (u128)a[2] * b[1] + (u128)a[3] * b[0] +
+	       (u128)a[4] * b4;
+	t[4] = (u128)a[0] * b[4] + (u128)a[1] * b[3] + (u128)a[2] * b[2] + (u128)a[3] * b[1] +
+	       (u128)a[4] * b[0];
 	for (int i = 0; i < 5; i++) {
 		t[i] += c;
 		r.v[i] = (uint64_t)t[i] & LIMB;
 		c = t[i] >> 51;
 	}
 	r.v[0] += (uint64_t)c * 19;
-	return fe_carry(r);
+	r.v[1] += r.v[0] >> 51;
+	r.v[0] &= LIMB;
+	return r;
 }
 
 /* a to the power of p-2, which is 2^255 - 21: all bits set but 2 and 4 of the low five. */

@@ -199,7 +199,11 @@ static int dial_next(struct links *l, struct dial *d, unsigned *reason)
 	struct link *k;
 
 	for (; d->at < d->target.n_addrs; d->at++) {
-		if (!failed_lately(l, &d->target.addrs[d->at], d->target.rsa_id))
+		const struct addr *to = &d->target.addrs[d->at];
+
+		if (!to->family || !to->port)
+			continue;
+		if (!failed_lately(l, to, d->target.rsa_id))
 			break;
 		l->stats.dial_cached++;
 	}

@@ -58,6 +58,10 @@ static void wrong_identity(void **state)
 	clock_to(now_us + 60000001);
 	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
 	assert_int_equal(reason, 0);
+	t.rsa_id[0] ^= 1;
+	t.addrs[0].port = 0; /* no address to dial */
+	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(reason, DESTROY_CONNECTFAILED);
 	t = target_of(DIALS);
 	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
 	assert_int_equal(reason, DESTROY_CONNECTFAILED); /* ourselves */
