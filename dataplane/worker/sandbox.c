@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -74,6 +75,9 @@ int sandbox_enter(const char *user)
 		capng_apply(CAPNG_SELECT_BOTH);
 	else
 		capng_apply(CAPNG_SELECT_CAPS);
+	/* The kernel forgets this one when the user changes: without the parent we must not live on. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
 	return filter_calls();
