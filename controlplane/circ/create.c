@@ -64,6 +64,8 @@ static void create2(struct circ *k, struct bytes payload)
 	/* FAST has a cell of its own; the pool knows what else is refused. */
 	if (!error && skin.type == HANDSHAKE_FAST)
 		error = ERR_MALFORMED;
+	if (!error && !k->room->at.pool)
+		error = ERR_NOT_NOW;
 	if (!error)
 		error = handshake_pool_submit(k->room->at.pool, k->id, skin.type, skin.data,
 					      skin.len, &k->ticket);
