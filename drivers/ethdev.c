@@ -12,6 +12,7 @@
 
 #include "drivers/ethdev.h"
 
+#define RSS_KEY	      40 /* what two IPv6 addresses and ports need */
 #define RSS_KEY_MAX   64
 #define RETA_MAX      512
 #define RX_DESCS      2048
@@ -105,13 +106,19 @@ void ethdev_close(struct port *p)
 
 /* ---- configuring ---- */
 
+/* Drivers that do not say take the usual length. */
+static uint8_t rss_key_len(const struct rte_eth_dev_info *info)
+{
+	return info->hash_key_size ? info->hash_key_size : RSS_KEY;
+}
+
 static bool rss_possible(const struct rte_eth_dev_info *info, uint64_t *hf)
 {
 	uint64_t both = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 
 	*hf = info->flow_type_rss_offloads & both;
 	return *hf == both && info->reta_size && info->reta_size <= RETA_MAX &&
-	       info->hash_key_size <= RSS_KEY_MAX && info->hash_key_size >= 40;
+	       rss_key_len(info) >= RSS_KEY && rss_key_len(info) <= RSS_KEY_MAX;
 }
 
 /* Spreads the table evenly, so that queue_of needs to ask nobody. */
@@ -180,7 +187,7 @@ static int configure(struct port *p, const struct rte_eth_dev_info *info,
 	if (p->n_queues > 1) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_key = e->rss_key;
-		conf.rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
+		conf.rx_adv_conf.rss_conf.rss_key_len = rss_key_len(info);
 		conf.rx_adv_conf.rss_conf.rss_hf = hf;
 	}
 	rc = rte_eth_dev_configure(e->id, (uint16_t)p->n_queues, (uint16_t)p->n_queues, &conf);

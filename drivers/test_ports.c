@@ -442,6 +442,36 @@ static void test_null(void **state)
 	port_close(&p);
 }
 
+/* The verification suite of the receive hash that cards implement (Toeplitz): 0x51ccc178 and, for
+ * IPv6, 0x40207d3d, over a table of 128 places and seven queues. */
+static void test_rss(void **state)
+{
+	static const uint8_t key[40] = {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67,
+					0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
+					0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30,
+					0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+	struct port_config seven = {.n_queues = 7, .numa = -1, .rx_frames = 32};
+	struct port_tuple t4 = {.family = 4,
+				.remote_port = 2794,
+				.local_port = 1766,
+				.remote_ip = {66, 9, 149, 187},
+				.local_ip = {161, 142, 100, 80}};
+	struct port_tuple t6 = {
+		.family = 6,
+		.remote_port = 2794,
+		.local_port = 1766,
+		.remote_ip = {0x3f, 0xfe, 0x25, 0x01, 0x02, 0x00, 0x1f, 0xff, [15] = 7},
+		.local_ip = {0x3f, 0xfe, 0x25, 0x01, 0x02, 0x00, 0, 3, [15] = 1}};
+	struct port p;
+
+	memcpy(seven.hash_key, key, sizeof(key));
+	open_or_fail(&p, "pci:net_null", &seven);
+	assert_int_equal(p.n_queues, 7);
+	assert_int_equal(port_queue_of(&p, &t4), (0x51ccc178 & 127) % 7);
+	assert_int_equal(port_queue_of(&p, &t6), (0x40207d3d & 127) % 7);
+	port_close(&p);
+}
+
 static void test_ring(void **state)
 {
 	struct port_tuple t = tuple(true, 3);
@@ -522,12 +552,12 @@ static void test_kernel(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tso_lost),      cmocka_unit_test(test_superframes),
-		cmocka_unit_test(test_cut_by_kernel), cmocka_unit_test(test_queue_of),
-		cmocka_unit_test(test_kept_frames),   cmocka_unit_test(test_poll_fd),
-		cmocka_unit_test(test_memif),	      cmocka_unit_test(test_null),
-		cmocka_unit_test(test_ring),	      cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_tso_lost),    cmocka_unit_test(test_rss),
+		cmocka_unit_test(test_superframes), cmocka_unit_test(test_cut_by_kernel),
+		cmocka_unit_test(test_queue_of),    cmocka_unit_test(test_kept_frames),
+		cmocka_unit_test(test_poll_fd),	    cmocka_unit_test(test_memif),
+		cmocka_unit_test(test_null),	    cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_errors),	    cmocka_unit_test(test_kernel),
 	};
 	struct eal_config ec = {.mem_mb = 160, .port = "af_packet_pmd:x", .n_queues = 4};
 	char err[PORT_ERR];

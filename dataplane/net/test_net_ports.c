@@ -39,6 +39,13 @@ struct rig {
 };
 static struct rig rig;
 
+/* DPDK's AF_XDP driver leaves a few hundred bytes of libxdp's behind at each close. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libxdp\nleak:libbpf\n";
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec t;
