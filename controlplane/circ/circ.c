@@ -159,8 +159,7 @@ static const struct {
 	{CTL_CTL_REFUSED, sizeof(struct ctl_refused), circ_in_refused},
 };
 
-void circ_message(struct circs *c, const struct ctl_head *head, const void *body,
-		  struct bytes tail)
+void circ_message(struct circs *c, const struct ctl_head *head, const void *body, struct bytes tail)
 {
 	const struct circ_in m = {c, head, body, tail};
 

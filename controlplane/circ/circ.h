@@ -50,47 +50,47 @@ void circ_outside_of(struct circ_outside *out, struct circ_neighbours *n);
 
 /* Settings; replaced whole on reload and when a consensus changes a parameter. */
 struct circ_settings {
-	const struct policy *policy;	 /* borrowed until the next circ_configure */
-	bool extend_private;		 /* ExtendAllowPrivateAddresses */
-	bool ipv6_orport;		 /* we have one: IPv6 extends are allowed */
-	bool ipv6_exit;			 /* IPv6Exit */
-	int refuse_unknown_exits;	 /* effective value of RefuseUnknownExits: 1 or 0 */
-	bool allow_reentry;		 /* consensus allow-network-reentry */
-	bool dir_cache;			 /* BEGIN_DIR is served */
-	bool hibernating;		 /* shutting down: nothing new */
-	struct addr exit4, exit6;	 /* source addresses of exit streams; family 0: none */
-	const struct addr *deny;	 /* never connected to: gateway, resolvers; copied */
+	const struct policy *policy; /* borrowed until the next circ_configure */
+	bool extend_private;	     /* ExtendAllowPrivateAddresses */
+	bool ipv6_orport;	     /* we have one: IPv6 extends are allowed */
+	bool ipv6_exit;		     /* IPv6Exit */
+	int refuse_unknown_exits;    /* effective value of RefuseUnknownExits: 1 or 0 */
+	bool allow_reentry;	     /* consensus allow-network-reentry */
+	bool dir_cache;		     /* BEGIN_DIR is served */
+	bool hibernating;	     /* shutting down: nothing new */
+	struct addr exit4, exit6;    /* source addresses of exit streams; family 0: none */
+	const struct addr *deny;     /* never connected to: gateway, resolvers; copied */
 	size_t n_deny;
-	uint8_t rsa_id[20], ed_id[32];	 /* ours: never extended to */
+	uint8_t rsa_id[20], ed_id[32]; /* ours: never extended to */
 };
 
-#define CIRC_FIGURES(X)                                                                           \
-	X(create, "CREATE cells seen")                                                            \
-	X(create_malformed, "CREATE cells that do not parse or have a type that is refused")      \
-	X(create_failed, "handshakes that failed")                                                \
-	X(create_overload, "handshakes refused because too many wait")                            \
-	X(create_open, "circuits opened")                                                         \
-	X(create_stale, "handshakes done for a circuit that was gone")                            \
-	X(extend, "EXTEND2 seen")                                                                 \
-	X(extend_malformed, "EXTEND2 that do not parse or name a refused handshake")              \
-	X(extend_refused, "EXTEND2 against the policy")                                           \
-	X(extend_busy, "EXTEND2 on a circuit that is or gets extended")                           \
-	X(extend_no_link, "EXTEND2 whose next relay could not be reached")                        \
-	X(extend_open, "circuits extended")                                                       \
-	X(extend_failed, "CREATE2 of ours that the next relay refused")                           \
-	X(begin, "BEGIN seen")                                                                    \
-	X(begin_malformed, "BEGIN that do not parse")                                             \
-	X(begin_single_hop, "BEGIN straight from a client or from an unknown relay")              \
-	X(begin_policy, "BEGIN refused by the exit policy")                                       \
-	X(begin_reentry, "BEGIN to a relay's port")                                               \
-	X(begin_unresolved, "BEGIN to a name that was not found")                                 \
-	X(begin_open, "exit streams opened")                                                      \
-	X(begin_dir, "BEGIN_DIR seen")                                                            \
-	X(begin_dir_refused, "BEGIN_DIR refused")                                                 \
-	X(dir_answered, "directory requests answered")                                            \
-	X(dir_hung_up, "directory streams ended without an answer")                               \
-	X(resolve, "RESOLVE seen")                                                                \
-	X(unknown, "messages about a circuit or stream that is gone")                             \
+#define CIRC_FIGURES(X)                                                                            \
+	X(create, "CREATE cells seen")                                                             \
+	X(create_malformed, "CREATE cells that do not parse or have a type that is refused")       \
+	X(create_failed, "handshakes that failed")                                                 \
+	X(create_overload, "handshakes refused because too many wait")                             \
+	X(create_open, "circuits opened")                                                          \
+	X(create_stale, "handshakes done for a circuit that was gone")                             \
+	X(extend, "EXTEND2 seen")                                                                  \
+	X(extend_malformed, "EXTEND2 that do not parse or name a refused handshake")               \
+	X(extend_refused, "EXTEND2 against the policy")                                            \
+	X(extend_busy, "EXTEND2 on a circuit that is or gets extended")                            \
+	X(extend_no_link, "EXTEND2 whose next relay could not be reached")                         \
+	X(extend_open, "circuits extended")                                                        \
+	X(extend_failed, "CREATE2 of ours that the next relay refused")                            \
+	X(begin, "BEGIN seen")                                                                     \
+	X(begin_malformed, "BEGIN that do not parse")                                              \
+	X(begin_single_hop, "BEGIN straight from a client or from an unknown relay")               \
+	X(begin_policy, "BEGIN refused by the exit policy")                                        \
+	X(begin_reentry, "BEGIN to a relay's port")                                                \
+	X(begin_unresolved, "BEGIN to a name that was not found")                                  \
+	X(begin_open, "exit streams opened")                                                       \
+	X(begin_dir, "BEGIN_DIR seen")                                                             \
+	X(begin_dir_refused, "BEGIN_DIR refused")                                                  \
+	X(dir_answered, "directory requests answered")                                             \
+	X(dir_hung_up, "directory streams ended without an answer")                                \
+	X(resolve, "RESOLVE seen")                                                                 \
+	X(unknown, "messages about a circuit or stream that is gone")                              \
 	X(malformed, "messages of the dataplane that do not parse")
 struct circ_figures {
 #define X(name, what) uint64_t name;

@@ -10,7 +10,8 @@
 /* Keys and answer go down in one message. */
 static void create_answer(struct circ *k, uint8_t created, const struct handshake_done *d)
 {
-	struct ctl_circ_add add = {.created = created, .legacy = created == CELL_CREATED_FAST,
+	struct ctl_circ_add add = {.created = created,
+				   .legacy = created == CELL_CREATED_FAST,
 				   .keys_len = HANDSHAKE_KEYS_LEN};
 	uint8_t payload[2 + HANDSHAKE_REPLY_MAX];
 	struct circs *c = k->room;
@@ -25,8 +26,8 @@ static void create_answer(struct circ *k, uint8_t created, const struct handshak
 	else
 		len = created2_put(d->reply, d->reply_len, payload, sizeof(payload));
 	k->open = true;
-	if (len < 0 || circ_send(c, CTL_CIRC_ADD, k->id, 0, &add, sizeof(add), payload,
-				 (size_t)len)) {
+	if (len < 0 ||
+	    circ_send(c, CTL_CIRC_ADD, k->id, 0, &add, sizeof(add), payload, (size_t)len)) {
 		c->figures.create_overload++;
 		circ_shut(k, DESTROY_RESOURCELIMIT);
 	} else {

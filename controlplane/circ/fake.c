@@ -117,7 +117,10 @@ static int policy_make(void)
 {
 	static const char *const lines[] = {"reject *:25", "reject6 [2001:db8:bad::]/48:*",
 					    "accept *:*"};
-	struct policy_setup s = {.lines = lines, .n_lines = 3, .exit_relay = 1, .ipv6_exit = true,
+	struct policy_setup s = {.lines = lines,
+				 .n_lines = 3,
+				 .exit_relay = 1,
+				 .ipv6_exit = true,
 				 .reject_private = true};
 	char why[POLICY_ERROR];
 
@@ -187,8 +190,8 @@ void fake_create(wid id, uint8_t command, const void *payload, size_t len)
 
 void fake_relay(wid id, uint8_t command, uint32_t serial, const void *body, size_t len)
 {
-	struct ctl_circ_msg m = {.command = command, .early = 1, .serial = serial,
-				 .conn = wid_make(0, 5, 1)};
+	struct ctl_circ_msg m = {
+		.command = command, .early = 1, .serial = serial, .conn = wid_make(0, 5, 1)};
 
 	fake_up(CTL_CIRC_RECV, id, 0, &m, body, len);
 }

@@ -115,7 +115,7 @@ static void late(unsigned i)
 }
 
 static const uint16_t types[] = {
-	CTL_CIRC_CREATE, CTL_CIRC_RECV,	  CTL_CIRC_DONE,     CTL_CIRC_CLOSED,   CTL_STREAM_RECV,
+	CTL_CIRC_CREATE, CTL_CIRC_RECV,	    CTL_CIRC_DONE,     CTL_CIRC_CLOSED, CTL_STREAM_RECV,
 	CTL_STREAM_READ, CTL_STREAM_CREDIT, CTL_STREAM_CLOSED, CTL_CTL_REFUSED,
 };
 
@@ -132,8 +132,10 @@ static void message(struct circs *c, struct reader *r)
 	head.arg = rd_u16(r);
 	rd_copy(r, body, MIN(rd_left(r), 16u));
 	if (head.type == CTL_STREAM_RECV) {
-		struct ctl_stream_recv b = {wid_make(what >> 6, body[0] & 3, 1), body[0] >> 8 & 15,
-					    (uint8_t)(RELAY_BEGIN + (body[0] >> 16) % 13), {0}};
+		struct ctl_stream_recv b = {wid_make(what >> 6, body[0] & 3, 1),
+					    body[0] >> 8 & 15,
+					    (uint8_t)(RELAY_BEGIN + (body[0] >> 16) % 13),
+					    {0}};
 		memcpy(body, &b, sizeof(b));
 	}
 	tail.len = rd_u16(r) % 600;
@@ -148,8 +150,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const char *const lines[] = {"reject *:25,accept *:*"};
 	struct policy_setup ps = {.exit_relay = 1, .lines = lines, .n_lines = 1, .ipv6_exit = true};
-	struct circ_settings set = {.dir_cache = true, .ipv6_exit = true, .exit4 = {.family = 4},
-				    .exit6 = {.family = 6}, .ipv6_orport = true};
+	struct circ_settings set = {.dir_cache = true,
+				    .ipv6_exit = true,
+				    .exit4 = {.family = 4},
+				    .exit6 = {.family = 6},
+				    .ipv6_orport = true};
 	struct circ_rooms rooms = {.dir_bytes_max = 8192,
 				   .out = {NULL, say_peer, say_link, forget_link, say_node,
 					   say_reentry, say_dir, read_dir, free_dir}};

@@ -8,25 +8,25 @@
 #include "dataplane/wire/onionskin.h"
 #include "dataplane/wire/relay_msg.h"
 
-#define CIRCS_MAX      (4u << 20) /* more than a dataplane holds: a bound against a mad one */
-#define DIR_BYTES_MAX  (64ull << 20)
+#define CIRCS_MAX     (4u << 20) /* more than a dataplane holds: a bound against a mad one */
+#define DIR_BYTES_MAX (64ull << 20)
 
 /* A circuit that a client began, from its CREATE to its last word. */
 struct circ {
 	wid id;
-	struct circ *next;	/* in its bucket */
+	struct circ *next; /* in its bucket */
 	struct circs *room;
-	wid conn;		/* the link it came over */
-	uint64_t ticket;	/* of its handshake while that is under way */
-	bool open;		/* CIRC_ADD has gone */
-	bool waiting;		/* for a link to the next relay; create is held */
-	bool extending;		/* CIRC_EXTEND has gone */
-	bool extended;		/* and came to a good end */
-	uint32_t serial;	/* of the EXTEND2 that these speak of */
+	wid conn;	 /* the link it came over */
+	uint64_t ticket; /* of its handshake while that is under way */
+	bool open;	 /* CIRC_ADD has gone */
+	bool waiting;	 /* for a link to the next relay; create is held */
+	bool extending;	 /* CIRC_EXTEND has gone */
+	bool extended;	 /* and came to a good end */
+	uint32_t serial; /* of the EXTEND2 that these speak of */
 	uint8_t kh[HANDSHAKE_KH_LEN];
 	struct hs_leg hs;
 	uint16_t create_len;
-	uint8_t *create;	/* CREATE2 payload for the next relay */
+	uint8_t *create; /* CREATE2 payload for the next relay */
 };
 
 /* A directory stream. */
@@ -83,12 +83,12 @@ struct circ_relay {
 	const struct link_peer *peer; /* NULL: the link is gone */
 };
 
-void circ_in_create(const struct circ_in *m);	  /* create.c */
-void circ_in_recv(const struct circ_in *m);	  /* table.c */
-void circ_in_done(const struct circ_in *m);	  /* extend.c */
-void circ_in_closed(const struct circ_in *m);	  /* circ.c */
+void circ_in_create(const struct circ_in *m); /* create.c */
+void circ_in_recv(const struct circ_in *m);   /* table.c */
+void circ_in_done(const struct circ_in *m);   /* extend.c */
+void circ_in_closed(const struct circ_in *m); /* circ.c */
 void circ_in_refused(const struct circ_in *m);
-void circ_in_stream(const struct circ_in *m);	  /* stream.c */
+void circ_in_stream(const struct circ_in *m);	   /* stream.c */
 void circ_in_stream_read(const struct circ_in *m); /* dirstream.c */
 void circ_in_stream_credit(const struct circ_in *m);
 void circ_in_stream_closed(const struct circ_in *m);

@@ -6,16 +6,18 @@ static struct hs_msg hs_msg_of(const struct circ *k, const struct circ_relay *r)
 {
 	bool gone_on = (k->extending || k->extended) && r->msg->serial == k->serial;
 
-	return (struct hs_msg) {.body = r->body.p, .len = r->body.len, .kh = k->kh,
+	return (struct hs_msg) {.body = r->body.p,
+				.len = r->body.len,
+				.kh = k->kh,
 				.edge = !gone_on,
 				.from_client = !r->peer || r->peer->kind == CTL_PEER_CLIENT};
 }
 
-#define HS_ROW(name, fn)                                                                          \
-	static int name(struct circ *k, const struct circ_relay *r)                               \
-	{                                                                                         \
-		struct hs_msg m = hs_msg_of(k, r);                                                \
-		return fn(k->room->at.hs, &k->hs, &m);                                            \
+#define HS_ROW(name, fn)                                                                           \
+	static int name(struct circ *k, const struct circ_relay *r)                                \
+	{                                                                                          \
+		struct hs_msg m = hs_msg_of(k, r);                                                 \
+		return fn(k->room->at.hs, &k->hs, &m);                                             \
 	}
 HS_ROW(establish_intro, hs_establish_intro)
 HS_ROW(introduce1, hs_introduce1)
@@ -27,10 +29,8 @@ static const struct {
 	uint8_t command;
 	int (*handle)(struct circ *k, const struct circ_relay *r);
 } rows[] = {
-	{RELAY_EXTEND2, circ_extend},
-	{RELAY_ESTABLISH_INTRO, establish_intro},
-	{RELAY_INTRODUCE1, introduce1},
-	{RELAY_ESTABLISH_RENDEZVOUS, establish_rendezvous},
+	{RELAY_EXTEND2, circ_extend},	  {RELAY_ESTABLISH_INTRO, establish_intro},
+	{RELAY_INTRODUCE1, introduce1},	  {RELAY_ESTABLISH_RENDEZVOUS, establish_rendezvous},
 	{RELAY_RENDEZVOUS1, rendezvous1},
 };
 

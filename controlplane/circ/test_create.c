@@ -228,7 +228,7 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_refused), WITH(test_fast), WITH(test_create2), WITH(test_races),
+		WITH(test_refused), WITH(test_fast),	   WITH(test_create2), WITH(test_races),
 		WITH(test_full),    WITH(test_rendezvous), WITH(test_many),
 	};
 

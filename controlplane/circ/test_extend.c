@@ -231,7 +231,10 @@ static void test_link_later(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_rows), WITH(test_malformed), WITH(test_link_there), WITH(test_link_later),
+		WITH(test_rows),
+		WITH(test_malformed),
+		WITH(test_link_there),
+		WITH(test_link_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,9 +110,9 @@ static void test_begin(void **state)
 			continue;
 		}
 		assert_int_equal(fake_n_sent, 1);
-		if (rows[i].want && (fake_sent[0].type != CTL_STREAM_CLOSE ||
-				     fake_sent[0].arg != RELAY_END ||
-				     fake_sent[0].tail[0] != rows[i].want))
+		if (rows[i].want &&
+		    (fake_sent[0].type != CTL_STREAM_CLOSE || fake_sent[0].arg != RELAY_END ||
+		     fake_sent[0].tail[0] != rows[i].want))
 			fail_msg("row %d: %u", rows[i].n, fake_sent[0].tail[0]);
 		if (!rows[i].want) {
 			struct ctl_stream_open o;
@@ -159,10 +159,13 @@ static const struct {
 static void test_names(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(name_rows); i++) {
-		struct begin b = {.host = "example.com", .port = name_rows[i].port,
+		struct begin b = {.host = "example.com",
+				  .port = name_rows[i].port,
 				  .flags = name_rows[i].flags};
-		struct dns_answer a = {.outcome4 = DNS_NO_SUCH, .outcome6 = DNS_NO_SUCH,
-				       .ttl4 = 304, .ttl6 = 3606};
+		struct dns_answer a = {.outcome4 = DNS_NO_SUCH,
+				       .outcome6 = DNS_NO_SUCH,
+				       .ttl4 = 304,
+				       .ttl6 = 3606};
 		struct ctl_stream_open o;
 		uint8_t body[64];
 
@@ -206,7 +209,10 @@ static void test_resolve(void **state)
 	stream_up(RELAY_RESOLVE, "x.com\0", 6);
 	fake.dns_fn(fake.dns_arg, &(struct dns_answer) {.outcome4 = DNS_TRANSIENT});
 	assert_int_equal(fake_sent[0].tail[0], RESOLVED_TRANSIENT);
-	assert_memory_equal(fake_sent[0].tail + 1, "\x18" "Error resolving hostname\0\0\0\x3c", 29);
+	assert_memory_equal(fake_sent[0].tail + 1,
+			    "\x18"
+			    "Error resolving hostname\0\0\0\x3c",
+			    29);
 	stream_up(RELAY_RESOLVE, "x.com", 5);
 	fake.dns_fn(fake.dns_arg, &(struct dns_answer) {.outcome4 = DNS_NO_SUCH});
 	assert_int_equal(fake_sent[0].tail[0], RESOLVED_ERROR);
@@ -222,7 +228,10 @@ static void test_resolve(void **state)
 	stream_up(RELAY_RESOLVE, "8.8.8.8.in-addr.arpa", 20);
 	assert_int_equal(fake.n_asked, 1);
 	fake.dns_fn(fake.dns_arg, &(struct dns_answer) {.name = "dns.example"});
-	assert_memory_equal(fake_sent[0].tail, "\0\x0b" "dns.example\0\0\0\x3c", 17);
+	assert_memory_equal(fake_sent[0].tail,
+			    "\0\x0b"
+			    "dns.example\0\0\0\x3c",
+			    17);
 
 	static const char *const refused[] = {"1.2.3.4", "[::1]", "1.0.0.127.in-addr.arpa",
 					      "1.2.3.in-addr.arpa"};
@@ -362,8 +371,8 @@ static void test_dir_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_begin),	WITH(test_names),      WITH(test_resolve),
-		WITH(test_no_exit),	WITH(test_dir_refused), WITH(test_dir_answer),
+		WITH(test_begin),    WITH(test_names),	     WITH(test_resolve),
+		WITH(test_no_exit),  WITH(test_dir_refused), WITH(test_dir_answer),
 		WITH(test_dir_ends),
 	};
 

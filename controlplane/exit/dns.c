@@ -19,6 +19,7 @@
 #define KINDS	     2 /* A and AAAA; a reverse look-up has one */
 #define TICK_MS	     250
 #define SWEEP	     512 /* one in so many buckets is swept each tick */
+#define LOOK_MOST    256 /* buckets looked at for one to evict */
 #define RETRIES	     2	 /* after an answer in the wrong case */
 
 struct waiter {
@@ -41,9 +42,9 @@ struct entry {
 	struct entry *later, *earlier; /* in the queue of those not asked yet, or of those asked */
 	char *name;
 	bool pending, started, reverse;
-	struct addr of;		       /* reverse: whose name */
-	uint64_t due_ms;	       /* pending: the limit; else when it dies */
-	uint8_t n_open;		       /* questions without an answer */
+	struct addr of;	 /* reverse: whose name */
+	uint64_t due_ms; /* pending: the limit; else when it dies */
+	uint8_t n_open;	 /* questions without an answer */
 	struct question *q[KINDS];
 	struct waiter *waiters, **last;
 	struct dns_answer answer;
@@ -62,7 +63,7 @@ struct dns {
 	struct hash_key key;
 	struct entry **buckets;
 	uint32_t n_buckets, n_entries, n_waiting, sweep_at;
-	struct list asked, unasked;	 /* pending entries, oldest first */
+	struct list asked, unasked; /* pending entries, oldest first */
 	bool ending, starting;
 	struct dns_figures figures;
 };
@@ -126,7 +127,8 @@ static void entry_drop(struct dns *d, struct entry **at)
 	free(e);
 }
 
-/* Some entry that is not pending and dies soon makes room. */
+/* Some entry that is not pending and dies soon makes room. When the look finds only pending ones,
+ * the table is full of questions: the asker is turned away rather than the table walked. */
 static bool evict_one(struct dns *d)
 {
 	struct entry **soonest = NULL;
@@ -134,7 +136,7 @@ static bool evict_one(struct dns *d)
 
 	if (getrandom(&from, sizeof(from), 0) != sizeof(from))
 		from = 0;
-	for (uint32_t i = 0, seen = 0; i < d->n_buckets && seen < 8; i++) {
+	for (uint32_t i = 0, seen = 0; i < MIN(d->n_buckets, LOOK_MOST) && seen < 8; i++) {
 		struct entry **at = &d->buckets[(from + i) & (d->n_buckets - 1)];
 
 		for (; *at; at = &(*at)->next) {
@@ -414,8 +416,8 @@ static struct entry *entry_new(struct dns *d, const char *name, struct entry **a
 		return NULL;
 	e->last = &e->waiters;
 	e->reverse = addr_from_arpa(&e->of, name) == 1;
-	e->answer = (struct dns_answer) {.outcome4 = DNS_NO_SUCH, .outcome6 = DNS_NO_SUCH,
-					.outcome_name = DNS_NO_SUCH};
+	e->answer = (struct dns_answer) {
+		.outcome4 = DNS_NO_SUCH, .outcome6 = DNS_NO_SUCH, .outcome_name = DNS_NO_SUCH};
 	ok = ok && question_add(d, e, 0, e->reverse ? KIND_PTR : KIND_A);
 	ok = ok && (e->reverse || question_add(d, e, 1, KIND_AAAA));
 	if (!ok) {

@@ -23,13 +23,13 @@ struct policy; /* immutable once made */
 struct policy_setup {
 	const char *const *lines; /* values of ExitPolicy in order; commas separate too */
 	size_t n_lines;
-	int exit_relay;		  /* ExitRelay: 1, 0, or -1 auto (only if the operator
-				   * speaks of exiting: ExitPolicy, ReducedExitPolicy, IPv6Exit) */
-	bool ipv6_exit;		  /* IPv6Exit */
-	bool reject_private;	  /* ExitPolicyRejectPrivate */
-	bool reduced;		  /* ReducedExitPolicy */
-	const struct addr *own;	  /* addresses that are ours: published ones, and with
-				   * ExitPolicyRejectLocalInterfaces all others */
+	int exit_relay;		/* ExitRelay: 1, 0, or -1 auto (only if the operator
+				 * speaks of exiting: ExitPolicy, ReducedExitPolicy, IPv6Exit) */
+	bool ipv6_exit;		/* IPv6Exit */
+	bool reject_private;	/* ExitPolicyRejectPrivate */
+	bool reduced;		/* ReducedExitPolicy */
+	const struct addr *own; /* addresses that are ours: published ones, and with
+				 * ExitPolicyRejectLocalInterfaces all others */
 	size_t n_own;
 };
 #define POLICY_ERROR 160
@@ -68,29 +68,33 @@ enum dns_outcome {
  * family 0 and its own outcome. */
 struct dns_answer {
 	enum dns_outcome outcome4, outcome6, outcome_name;
-	struct addr a4, a6;   /* port 0 */
-	uint32_t ttl4, ttl6;  /* clipped, with the fuzz of this entry (interop N2), seconds */
-	char name[256];	      /* of a reverse look-up */
+	struct addr a4, a6;  /* port 0 */
+	uint32_t ttl4, ttl6; /* clipped, with the fuzz of this entry (interop N2), seconds */
+	char name[256];	     /* of a reverse look-up */
 };
 /* Called exactly once for each dns_ask that returned 0, on the loop's thread; possibly before
  * dns_ask returns. The answer is borrowed for the call. */
 typedef void dns_fn(void *arg, const struct dns_answer *a);
 
 struct dns_setup {
-	const char *resolv_conf; /* ServerDNSResolvConfFile; NULL: /etc/resolv.conf */
-	struct addr server;	 /* instead of the file, when family is not 0 (tests) */
-	bool randomize_case;	 /* ServerDNSRandomizeCase */
-	uint32_t timeout_ms;	 /* exit_dns_timeout, used in whole seconds, at least 1 */
-	uint32_t n_attempts;	 /* exit_dns_num_attempts: retries included */
-	uint32_t n_in_flight;	 /* questions outstanding at most */
-	uint32_t n_cache;	 /* names remembered at most */
-	uint32_t n_waiting;	 /* askers waiting at most */
-	uint32_t limit_ms;	 /* an asker waits no longer than this */
+	const char *resolv_conf;  /* ServerDNSResolvConfFile; NULL: /etc/resolv.conf */
+	struct addr server;	  /* instead of the file, when family is not 0 (tests) */
+	bool randomize_case;	  /* ServerDNSRandomizeCase */
+	uint32_t timeout_ms;	  /* exit_dns_timeout, used in whole seconds, at least 1 */
+	uint32_t n_attempts;	  /* exit_dns_num_attempts: retries included */
+	uint32_t n_in_flight;	  /* questions outstanding at most */
+	uint32_t n_cache;	  /* names remembered at most */
+	uint32_t n_waiting;	  /* askers waiting at most */
+	uint32_t limit_ms;	  /* an asker waits no longer than this */
 	uint32_t cache_ttl_scale; /* tests: a TTL second lasts this many ms; 0: 1000 */
 };
-#define DNS_SETUP_DEFAULT                                                                         \
-	((struct dns_setup) {.randomize_case = true, .timeout_ms = 1000, .n_attempts = 2,         \
-			     .n_in_flight = 8192, .n_cache = 65536, .n_waiting = 65536,           \
+#define DNS_SETUP_DEFAULT                                                                          \
+	((struct dns_setup) {.randomize_case = true,                                               \
+			     .timeout_ms = 1000,                                                   \
+			     .n_attempts = 2,                                                      \
+			     .n_in_flight = 8192,                                                  \
+			     .n_cache = 65536,                                                     \
+			     .n_waiting = 65536,                                                   \
 			     .limit_ms = 300000})
 
 /* 0, ERR_FULL, ERR_SYSTEM. A resolv.conf that cannot be read or names no server means 127.0.0.1,
@@ -111,15 +115,15 @@ int dns_ask(struct dns *dns, const char *name, dns_fn *fn, void *arg);
 /* Resolvers in use, for the exit to refuse as destinations: writes up to max, returns how many. */
 size_t dns_servers(const struct dns *dns, struct addr *servers, size_t max);
 
-#define DNS_FIGURES(X)                                                                            \
-	X(asked, "names asked for")                                                               \
-	X(cached, "answers from the cache")                                                       \
-	X(merged, "askers joined to a question under way")                                        \
-	X(sent, "questions sent to a resolver")                                                   \
-	X(answered, "answers of a resolver with an address or name")                              \
-	X(no_such, "answers that there is no such name or record")                                \
-	X(failed, "failures of a resolver: SERVFAIL, REFUSED, not understood")                    \
-	X(timed_out, "questions that no resolver answered")                                       \
+#define DNS_FIGURES(X)                                                                             \
+	X(asked, "names asked for")                                                                \
+	X(cached, "answers from the cache")                                                        \
+	X(merged, "askers joined to a question under way")                                         \
+	X(sent, "questions sent to a resolver")                                                    \
+	X(answered, "answers of a resolver with an address or name")                               \
+	X(no_such, "answers that there is no such name or record")                                 \
+	X(failed, "failures of a resolver: SERVFAIL, REFUSED, not understood")                     \
+	X(timed_out, "questions that no resolver answered")                                        \
 	X(refused, "askers turned away because too many wait")
 struct dns_figures {
 #define X(name, what) uint64_t name;

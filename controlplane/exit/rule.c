@@ -5,15 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NET4(a, b, c, d, n) {.bits = n, .net = {.family = 4, .ip = {a, b, c, d}}}
-#define NET6(a, b, n)	    {.bits = n, .net = {.family = 6, .ip = {a, b}}}
+#define NET4(a, b, c, d, n)                                                                        \
+	{                                                                                          \
+		.bits = n, .net = {.family = 4, .ip = {a, b, c, d} }                               \
+	}
+#define NET6(a, b, n)                                                                              \
+	{                                                                                          \
+		.bits = n, .net = {.family = 6, .ip = {a, b} }                                     \
+	}
 
 /* In the order that the whole network uses when it summarises policies. */
 const struct rule policy_private[] = {
-	NET4(0, 0, 0, 0, 8),	  NET4(169, 254, 0, 0, 16), NET4(127, 0, 0, 0, 8),
-	NET4(192, 168, 0, 0, 16), NET4(10, 0, 0, 0, 8),	    NET4(172, 16, 0, 0, 12),
-	NET6(0, 0, 8),		  NET6(0xfc, 0, 7),	    NET6(0xfe, 0x80, 10),
-	NET6(0xfe, 0xc0, 10),	  NET6(0xff, 0, 8),	    NET6(0, 0, 127),
+	NET4(0, 0, 0, 0, 8),	NET4(169, 254, 0, 0, 16),
+	NET4(127, 0, 0, 0, 8),	NET4(192, 168, 0, 0, 16),
+	NET4(10, 0, 0, 0, 8),	NET4(172, 16, 0, 0, 12),
+	NET6(0, 0, 8),		NET6(0xfc, 0, 7),
+	NET6(0xfe, 0x80, 10),	NET6(0xfe, 0xc0, 10),
+	NET6(0xff, 0, 8),	NET6(0, 0, 127),
 	{.net = {.family = 0}},
 };
 

@@ -6,8 +6,7 @@
 static int pair_from(struct handshake_pair *pair, EVP_PKEY *key)
 {
 	size_t secret_len = 32, public_len = 32;
-	int ok = key &&
-		 EVP_PKEY_get_raw_private_key(key, pair->secret, &secret_len) == 1 &&
+	int ok = key && EVP_PKEY_get_raw_private_key(key, pair->secret, &secret_len) == 1 &&
 		 EVP_PKEY_get_raw_public_key(key, pair->public, &public_len) == 1;
 
 	EVP_PKEY_free(key);

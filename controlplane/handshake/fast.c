@@ -18,8 +18,8 @@ static int fast_derive(const uint8_t x[HALF], const uint8_t y[HALF], struct hand
 	memcpy(in + HALF, y, HALF);
 	for (uint8_t i = 0; i < 5; i++) {
 		in[2 * HALF] = i;
-		ok &= EVP_Q_digest(NULL, "SHA1", NULL, in, sizeof(in),
-				   out + i * SHA_DIGEST_LENGTH, NULL) == 1;
+		ok &= EVP_Q_digest(NULL, "SHA1", NULL, in, sizeof(in), out + i * SHA_DIGEST_LENGTH,
+				   NULL) == 1;
 	}
 	memcpy(done->kh, out, HANDSHAKE_KH_LEN);
 	memcpy(done->keys, out + HANDSHAKE_KH_LEN, HANDSHAKE_KEYS_LEN);

@@ -17,7 +17,7 @@ enum handshake_type {
 
 #define HANDSHAKE_SKIN_MAX  505 /* of a CREATE2 */
 #define HANDSHAKE_REPLY_MAX 496 /* longest CREATED2 data that any relay takes */
-#define HANDSHAKE_KEYS_LEN  72  /* tor1: Df, Db, Kf, Kb */
+#define HANDSHAKE_KEYS_LEN  72	/* tor1: Df, Db, Kf, Kb */
 #define HANDSHAKE_KH_LEN    20
 #define HANDSHAKE_FAST_LEN  20
 #define HANDSHAKE_NTOR_LEN  84
@@ -30,10 +30,10 @@ struct handshake_pair {
 struct handshake_keys {
 	uint8_t rsa_id[20];
 	uint8_t ed_id[32];
-	unsigned n_onion;	       /* 1 or 2 */
+	unsigned n_onion;		/* 1 or 2 */
 	struct handshake_pair onion[2]; /* the current key, and the previous while in grace */
-	struct handshake_pair junk;    /* stands in for a key that we do not have */
-	struct evp_pkey_st *ready[3];  /* the pool's own: onion and junk, unpacked; else NULL */
+	struct handshake_pair junk;	/* stands in for a key that we do not have */
+	struct evp_pkey_st *ready[3];	/* the pool's own: onion and junk, unpacked; else NULL */
 };
 
 /* The outcome on either side: the answer (server side only) and the keys. A secret: wipe it. */
@@ -79,7 +79,7 @@ struct handshake_peer {
 struct handshake_client { /* between the two halves; a secret */
 	uint16_t type;
 	struct handshake_peer peer;
-	struct handshake_pair eph;  /* x, X; FAST: X in public[0..19] */
+	struct handshake_pair eph;   /* x, X; FAST: X in public[0..19] */
 	uint8_t bx[32], msg_mac[32]; /* ntor v3 */
 };
 /* Makes the onion skin (up to HANDSHAKE_SKIN_MAX bytes at skin). 0, ERR_UNKNOWN for a type that
@@ -115,10 +115,10 @@ struct handshake_result {
 typedef void handshake_result_fn(void *arg, const struct handshake_result *r);
 
 struct handshake_limits {
-	uint32_t max_delay_ms;	  /* MaxOnionQueueDelay: refuse when the projected wait is longer */
-	uint32_t wait_cutoff_ms;  /* onion_queue_wait_cutoff: what waited longer is dropped */
-	uint32_t n_always;	  /* this many may wait whatever the projection says */
-	uint32_t n_most;	  /* never more than this */
+	uint32_t max_delay_ms;	 /* MaxOnionQueueDelay: refuse when the projected wait is longer */
+	uint32_t wait_cutoff_ms; /* onion_queue_wait_cutoff: what waited longer is dropped */
+	uint32_t n_always;	 /* this many may wait whatever the projection says */
+	uint32_t n_most;	 /* never more than this */
 };
 #define HANDSHAKE_LIMITS_DEFAULT ((struct handshake_limits) {1750, 5000, 50, 65536})
 

@@ -63,10 +63,10 @@ int ntor_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 struct ntor3_talk {
 	const void *ver; /* the verification string */
 	size_t ver_len;
-	uint8_t *keys;	 /* keystream out */
+	uint8_t *keys; /* keystream out */
 	size_t keys_len;
 };
-struct ntor3_server { /* between the two parts of the relay's side */
+struct ntor3_server {	   /* between the two parts of the relay's side */
 	uint8_t onion[32]; /* the public key that the client knows */
 	uint8_t id[32], x[32], xb[32], msg_mac[32];
 };

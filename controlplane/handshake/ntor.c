@@ -108,8 +108,8 @@ int ntor_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)
 int ntor_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 		struct handshake_done *done)
 {
-	struct ntor_both k = {.id = c->peer.rsa_id, .b = c->peer.onion, .x = c->eph.public,
-			      .y = reply};
+	struct ntor_both k = {
+		.id = c->peer.rsa_id, .b = c->peer.onion, .x = c->eph.public, .y = reply};
 	struct handshake_done d = {0};
 	struct hsk_secret eph;
 	uint8_t auth[32];

@@ -2,13 +2,13 @@
  * (proposal 332; proposal 346 for the request of capabilities). */
 #include "controlplane/handshake/internal.h"
 
-#define PROTOID	    "ntor3-curve25519-sha3_256-1"
-#define PROTOID_LEN (sizeof(PROTOID) - 1)
-#define TWEAK(s)    PROTOID ":" s, sizeof(PROTOID ":" s) - 1
-#define VERIFY	    "circuit extend"
-#define SKIN_HEAD   (32 + 32 + 32) /* ID, B, X */
-#define SKIN_MIN    (SKIN_HEAD + 32)
-#define REPLY_HEAD  64
+#define PROTOID	      "ntor3-curve25519-sha3_256-1"
+#define PROTOID_LEN   (sizeof(PROTOID) - 1)
+#define TWEAK(s)      PROTOID ":" s, sizeof(PROTOID ":" s) - 1
+#define VERIFY	      "circuit extend"
+#define SKIN_HEAD     (32 + 32 + 32) /* ID, B, X */
+#define SKIN_MIN      (SKIN_HEAD + 32)
+#define REPLY_HEAD    64
 #define KEYSTREAM_MAX 512
 
 /* The keys of the client's message, from the first exponentiation alone. */
@@ -66,8 +66,8 @@ static bool final_hash(const struct ntor3_final *f, const struct ntor3_talk *t, 
 	return hsk_close(&h, out, 32);
 }
 
-static bool final_auth(const struct ntor3_final *f, const uint8_t verify[32],
-		       const uint8_t *sealed, size_t len, uint8_t auth[32])
+static bool final_auth(const struct ntor3_final *f, const uint8_t verify[32], const uint8_t *sealed,
+		       size_t len, uint8_t auth[32])
 {
 	struct hsk_hash h;
 
@@ -143,8 +143,13 @@ int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
 	       const struct hsk_secret *eph, const uint8_t *msg, size_t msg_len, uint8_t *reply)
 {
 	uint8_t xy[32], enc[32], verify[32];
-	struct ntor3_final f = {.xy = xy, .xb = s->xb, .id = s->id, .b = s->onion,
-				.x = s->x, .y = eph->public, .msg_mac = s->msg_mac};
+	struct ntor3_final f = {.xy = xy,
+				.xb = s->xb,
+				.id = s->id,
+				.b = s->onion,
+				.x = s->x,
+				.y = eph->public,
+				.msg_mac = s->msg_mac};
 	bool ok = hsk_dh(xy, eph, s->x);
 
 	ok &= final_keys(&f, t, enc, verify);
@@ -183,8 +188,13 @@ int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, co
 		size_t len, uint8_t *msg)
 {
 	uint8_t xy[32], enc[32], verify[32], auth[32];
-	struct ntor3_final f = {.xy = xy, .xb = c->bx, .id = c->peer.ed_id, .b = c->peer.onion,
-				.x = c->eph.public, .y = reply, .msg_mac = c->msg_mac};
+	struct ntor3_final f = {.xy = xy,
+				.xb = c->bx,
+				.id = c->peer.ed_id,
+				.b = c->peer.onion,
+				.x = c->eph.public,
+				.y = reply,
+				.msg_mac = c->msg_mac};
 	struct hsk_secret eph;
 	bool ok;
 

@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS_MAX	  64
-#define MEASURED_ENOUGH	  500  /* so many must be timed before the mean counts */
-#define USEC_BEFORE	  1000 /* what one is taken to cost until then */
-#define N_TYPES		  4
+#define THREADS_MAX	64
+#define MEASURED_ENOUGH 500  /* so many must be timed before the mean counts */
+#define USEC_BEFORE	1000 /* what one is taken to cost until then */
+#define N_TYPES		4
 
 /* Keys as they were when a job was queued; shared by all jobs of that time. */
 struct snapshot {
@@ -44,7 +44,7 @@ struct handshake_pool {
 	struct job **jobs;		   /* by slot */
 	struct handshake_limits limits;
 	struct handshake_figures figures;
-	uint64_t n_timed, mean_us_x16;	   /* moving mean, 16 times */
+	uint64_t n_timed, mean_us_x16; /* moving mean, 16 times */
 	int wake_fd;
 	struct event *wake;
 	handshake_result_fn *fn;

@@ -9,12 +9,18 @@ static const struct row {
 	bool needs_pair; /* the client brings an X25519 key */
 } rows[] = {
 	{{HANDSHAKE_FAST, "fast", HANDSHAKE_FAST_LEN, HANDSHAKE_FAST_LEN, fast_answer},
-	 fast_begin, fast_finish, false},
+	 fast_begin,
+	 fast_finish,
+	 false},
 	{{HANDSHAKE_NTOR, "ntor", HANDSHAKE_NTOR_LEN, HANDSHAKE_NTOR_LEN, ntor_answer},
-	 ntor_begin, ntor_finish, true},
+	 ntor_begin,
+	 ntor_finish,
+	 true},
 	/* Short skins fail in the handshake, as with tor, not before. */
 	{{HANDSHAKE_NTOR3, "ntor_v3", 0, HANDSHAKE_SKIN_MAX, ntor3_answer},
-	 ntor3_begin, ntor3_finish, true},
+	 ntor3_begin,
+	 ntor3_finish,
+	 true},
 };
 
 static const struct row *row_find(uint16_t type)

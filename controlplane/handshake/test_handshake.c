@@ -88,8 +88,8 @@ static void test_ntor_vector(void **state)
 	assert_hex(skin + 20, PUBLIC_B PUBLIC_X);
 	assert_int_equal(ntor_answer_with(&keys, skin, &secret_y, &d), 0);
 	assert_int_equal(d.reply_len, 64);
-	assert_hex(d.reply, PUBLIC_Y
-		   "10c964a7f730a7fd8373e22abc911442721b5eeff767e16583c3b0718acc6a91");
+	assert_hex(d.reply,
+		   PUBLIC_Y "10c964a7f730a7fd8373e22abc911442721b5eeff767e16583c3b0718acc6a91");
 	assert_hex(d.keys, "aa3d194779aee6e162527fce37ff213d1b389c4f8b71840303216cbac906968d"
 			   "6916f53a9f4648232f3a0af42cb8122d998cd7582f6e0df49f6702cbe9f08813"
 			   "c9a94079ba028861");
@@ -119,18 +119,17 @@ static void test_ntor3_vector(void **state)
 	assert_memory_equal(msg, "hello world", 11);
 	assert_int_equal(ntor3_seal(&s, &t, &secret_y, (const uint8_t *)"Hola Mundo", 10, reply),
 			 0);
-	assert_hex(reply, PUBLIC_Y
-		   "2fc5f8773ca824542bc6cf6f57c7c29bbf4e5476461ab130c5b18ab0a9127665"
-		   "1202c3e1e87c0d32054c");
-	assert_hex(ours,
-		   "9c19b631fd94ed86a817e01f6c80b0743a43f5faebd39cfaa8b00fa8bcc65c3b"
-		   "feaa403d91acbd68a821bf6ee8504602b094a254392a07737d5662768c7a9fb1"
-		   "b2814bb34780eaee6e867c773e28c212ead563e98a1cd5d5b4576f5ee61c59bd"
-		   "e025ff2851bb19b721421694f263818e3531e43a9e4e3e2c661e2ad547d8984c"
-		   "aa28ebecd3e4525452299be26b9185a20a90ce1eac20a91f2832d731b54502b0"
-		   "9749b5a2a2949292f8cfcbeffb790c7790ed935a9d251e7e336148ea83b063a5"
-		   "618fcff674a44581585fd22077ca0e52c59a24347a38d1a1ceebddbf238541f2"
-		   "26b8f88d0fb9c07a1bcd2ea764bbbb5dacdaf5312a14c0b9e4f06309b0333b4a");
+	assert_hex(reply,
+		   PUBLIC_Y "2fc5f8773ca824542bc6cf6f57c7c29bbf4e5476461ab130c5b18ab0a9127665"
+			    "1202c3e1e87c0d32054c");
+	assert_hex(ours, "9c19b631fd94ed86a817e01f6c80b0743a43f5faebd39cfaa8b00fa8bcc65c3b"
+			 "feaa403d91acbd68a821bf6ee8504602b094a254392a07737d5662768c7a9fb1"
+			 "b2814bb34780eaee6e867c773e28c212ead563e98a1cd5d5b4576f5ee61c59bd"
+			 "e025ff2851bb19b721421694f263818e3531e43a9e4e3e2c661e2ad547d8984c"
+			 "aa28ebecd3e4525452299be26b9185a20a90ce1eac20a91f2832d731b54502b0"
+			 "9749b5a2a2949292f8cfcbeffb790c7790ed935a9d251e7e336148ea83b063a5"
+			 "618fcff674a44581585fd22077ca0e52c59a24347a38d1a1ceebddbf238541f2"
+			 "26b8f88d0fb9c07a1bcd2ea764bbbb5dacdaf5312a14c0b9e4f06309b0333b4a");
 	assert_int_equal(ntor3_close(&c, &t2, reply, 74, msg), 0);
 	assert_memory_equal(msg, "Hola Mundo", 10);
 	assert_memory_equal(ours, theirs, 256);
@@ -172,8 +171,9 @@ static void test_both_sides(void **state)
 		for (unsigned b = 0; b < server.reply_len; b += 3) {
 			spare = c;
 			server.reply[b] ^= 0x20;
-			assert_int_not_equal(handshake_finish(&spare, server.reply,
-							      server.reply_len, &client), 0);
+			assert_int_not_equal(
+				handshake_finish(&spare, server.reply, server.reply_len, &client),
+				0);
 			server.reply[b] ^= 0x20;
 		}
 		for (unsigned cut = 0; cut < server.reply_len; cut++) {
@@ -259,21 +259,32 @@ static const struct {
 } extension_rows[] = {
 	{1, "", ERR_MALFORMED},
 	{2, "00", 0},
-	{3, "000102", 0},	      /* bytes behind the list */
+	{3, "000102", 0}, /* bytes behind the list */
 	{4, "01", ERR_MALFORMED},
 	{5, "0101", ERR_MALFORMED},
-	{6, "010100", 0},	      /* congestion control: not granted */
+	{6, "010100", 0}, /* congestion control: not granted */
 	{7, "01010155", 0},
-	{8, "017f03aabbcc", 0},	      /* unknown */
+	{8, "017f03aabbcc", 0}, /* unknown */
 	{9, "017f03aabb", ERR_MALFORMED},
 	{10, "01030206", ERR_MALFORMED},
 	{11, "0103020206", ERR_NOT_NOW}, /* Relay=6 without congestion control */
-	{12, "020100" "03020206", ERR_NOT_NOW},
+	{12,
+	 "020100"
+	 "03020206",
+	 ERR_NOT_NOW},
 	{13, "0103020205", ERR_NOT_NOW},
 	{14, "010301ff", ERR_NOT_NOW},
-	{15, "010300", 0},	      /* asks for no capability */
-	{16, "02" "7f00" "010100", 0},
-	{17, "03" "030102" "7f00", ERR_MALFORMED}, /* malformed goes before refused */
+	{15, "010300", 0}, /* asks for no capability */
+	{16,
+	 "02"
+	 "7f00"
+	 "010100",
+	 0},
+	{17,
+	 "03"
+	 "030102"
+	 "7f00",
+	 ERR_MALFORMED}, /* malformed goes before refused */
 };
 
 static void test_extensions(void **state)
@@ -315,16 +326,11 @@ static void test_ntor3_messages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_ntor_vector),
-		cmocka_unit_test(test_ntor3_vector),
-		cmocka_unit_test(test_fast_vector),
-		cmocka_unit_test(test_both_sides),
-		cmocka_unit_test(test_unpacked),
-		cmocka_unit_test(test_wrong_skin),
-		cmocka_unit_test(test_refused_types),
-		cmocka_unit_test(test_extensions),
-		cmocka_unit_test(test_ntor3_messages),
+		cmocka_unit_test(test_pairs),	     cmocka_unit_test(test_ntor_vector),
+		cmocka_unit_test(test_ntor3_vector), cmocka_unit_test(test_fast_vector),
+		cmocka_unit_test(test_both_sides),   cmocka_unit_test(test_unpacked),
+		cmocka_unit_test(test_wrong_skin),   cmocka_unit_test(test_refused_types),
+		cmocka_unit_test(test_extensions),   cmocka_unit_test(test_ntor3_messages),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -13,32 +13,32 @@ enum hs_purpose { HS_OR, HS_INTRO_POINT, HS_REND_WAITING, HS_REND_JOINED };
 /* What this room keeps of a circuit: a member of circ's entry. All zero at first but circ. */
 struct hs_leg {
 	wid circ;
-	uint8_t purpose;    /* enum hs_purpose */
-	bool introduced;    /* it has sent its one INTRODUCE1 */
-	bool listed;	    /* stands in the map of its purpose under key */
-	uint8_t key[32];    /* Ed25519 auth key, or 20 bytes of rendezvous cookie */
+	uint8_t purpose;     /* enum hs_purpose */
+	bool introduced;     /* it has sent its one INTRODUCE1 */
+	bool listed;	     /* stands in the map of its purpose under key */
+	uint8_t key[32];     /* Ed25519 auth key, or 20 bytes of rendezvous cookie */
 	struct hs_leg *next; /* in its map's chain */
 };
 
-#define HS_FIGURES(X)                                                                             \
-	X(est_intro_success, "introduction points established")                                   \
-	X(est_intro_malformed, "ESTABLISH_INTRO that do not parse or verify")                     \
-	X(est_intro_unsuitable, "ESTABLISH_INTRO on a circuit with another purpose")              \
-	X(intro1_success, "INTRODUCE1 passed on")                                                 \
-	X(intro1_malformed, "INTRODUCE1 of bad format")                                           \
-	X(intro1_unknown, "INTRODUCE1 for a service that we do not serve")                        \
-	X(intro1_unsuitable, "INTRODUCE1 on a circuit with another purpose")                      \
-	X(intro1_reused, "second INTRODUCE1 on one circuit")                                      \
-	X(intro1_single_hop, "INTRODUCE1 straight from a client")                                 \
-	X(intro1_dead, "INTRODUCE1 whose service circuit could not take it")                      \
-	X(est_rend_success, "rendezvous points established")                                      \
-	X(est_rend_malformed, "ESTABLISH_RENDEZVOUS of wrong length")                             \
-	X(est_rend_unsuitable, "ESTABLISH_RENDEZVOUS on a circuit with another purpose")          \
-	X(est_rend_duplicate, "ESTABLISH_RENDEZVOUS with a cookie in use")                        \
-	X(rend1_success, "rendezvous joined")                                                     \
-	X(rend1_malformed, "RENDEZVOUS1 of wrong length")                                         \
-	X(rend1_unsuitable, "RENDEZVOUS1 on a circuit with another purpose")                      \
-	X(rend1_unknown, "RENDEZVOUS1 with a cookie that nobody waits at")                        \
+#define HS_FIGURES(X)                                                                              \
+	X(est_intro_success, "introduction points established")                                    \
+	X(est_intro_malformed, "ESTABLISH_INTRO that do not parse or verify")                      \
+	X(est_intro_unsuitable, "ESTABLISH_INTRO on a circuit with another purpose")               \
+	X(intro1_success, "INTRODUCE1 passed on")                                                  \
+	X(intro1_malformed, "INTRODUCE1 of bad format")                                            \
+	X(intro1_unknown, "INTRODUCE1 for a service that we do not serve")                         \
+	X(intro1_unsuitable, "INTRODUCE1 on a circuit with another purpose")                       \
+	X(intro1_reused, "second INTRODUCE1 on one circuit")                                       \
+	X(intro1_single_hop, "INTRODUCE1 straight from a client")                                  \
+	X(intro1_dead, "INTRODUCE1 whose service circuit could not take it")                       \
+	X(est_rend_success, "rendezvous points established")                                       \
+	X(est_rend_malformed, "ESTABLISH_RENDEZVOUS of wrong length")                              \
+	X(est_rend_unsuitable, "ESTABLISH_RENDEZVOUS on a circuit with another purpose")           \
+	X(est_rend_duplicate, "ESTABLISH_RENDEZVOUS with a cookie in use")                         \
+	X(rend1_success, "rendezvous joined")                                                      \
+	X(rend1_malformed, "RENDEZVOUS1 of wrong length")                                          \
+	X(rend1_unsuitable, "RENDEZVOUS1 on a circuit with another purpose")                       \
+	X(rend1_unknown, "RENDEZVOUS1 with a cookie that nobody waits at")                         \
 	X(replaced, "introduction circuits closed for a newer one with the same key")
 struct hs_figures {
 #define X(name, what) uint64_t name;
@@ -50,9 +50,9 @@ struct hs_figures {
 struct hs_msg {
 	const uint8_t *body;
 	size_t len;
-	const uint8_t *kh;   /* 20 bytes, of the handshake of this circuit */
-	bool edge;	     /* the circuit ends here: it was not extended */
-	bool from_client;    /* its link is one of a client (never authenticated) */
+	const uint8_t *kh; /* 20 bytes, of the handshake of this circuit */
+	bool edge;	   /* the circuit ends here: it was not extended */
+	bool from_client;  /* its link is one of a client (never authenticated) */
 };
 
 struct hs;

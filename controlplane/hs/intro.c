@@ -34,8 +34,7 @@ static bool mac_holds(const struct establish_intro *e, const uint8_t kh[20])
 
 	be64_put(head, 20);
 	ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha3_256(), NULL) == 1 &&
-	     EVP_DigestUpdate(ctx, head, sizeof(head)) == 1 &&
-	     EVP_DigestUpdate(ctx, kh, 20) == 1 &&
+	     EVP_DigestUpdate(ctx, head, sizeof(head)) == 1 && EVP_DigestUpdate(ctx, kh, 20) == 1 &&
 	     EVP_DigestUpdate(ctx, e->maced.p, e->maced.len) == 1 &&
 	     EVP_DigestFinal_ex(ctx, mac, NULL) == 1;
 	EVP_MD_CTX_free(ctx);
@@ -128,5 +127,5 @@ int hs_introduce1(struct hs *hs, struct hs_leg *leg, const struct hs_msg *m)
 	leg->introduced = true;
 	introduce_ack_put(ack, introduce(hs, m));
 	return hs_send(hs, leg->circ, RELAY_INTRODUCE_ACK, ack, sizeof(ack)) ? DESTROY_RESOURCELIMIT
-									      : 0;
+									     : 0;
 }

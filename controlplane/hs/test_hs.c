@@ -9,12 +9,11 @@
 
 #include "controlplane/hs/internal.h"
 
-static const char plain[] =
-	"020020d04ab232742bb4ab3a1368bd4615e4e6d0224ab71a016baf8520a332c9"
-	"778737008999c4afc18cb60ddbc50cf5801f742c177edfb6f2f407fa0dbf1b6c"
-	"7ca834f00040676d25fc49b2d4597763f99c500e6f77bfc5cf30aef3068db794"
-	"a4cdb748c8b24584ba458cebc53f6538b745eb406b173dbafc7887ae78d6533f"
-	"85279b32e100";
+static const char plain[] = "020020d04ab232742bb4ab3a1368bd4615e4e6d0224ab71a016baf8520a332c9"
+			    "778737008999c4afc18cb60ddbc50cf5801f742c177edfb6f2f407fa0dbf1b6c"
+			    "7ca834f00040676d25fc49b2d4597763f99c500e6f77bfc5cf30aef3068db794"
+			    "a4cdb748c8b24584ba458cebc53f6538b745eb406b173dbafc7887ae78d6533f"
+			    "85279b32e100";
 static const char extended[] = /* with the DoS extension and an unknown one */
 	"020020a09aa5f47a6759802ff955f8dc2d2a14a5c99d23be97f864127ff93834"
 	"55a4f0020113020100000000000000190200000000000000c86300b14d4c454e"
@@ -262,8 +261,9 @@ static void test_rendezvous(void **state)
 	assert_memory_equal(sent[1].tail, "and what goes on", 16);
 	assert_int_equal(a.purpose, HS_REND_JOINED);
 	assert_int_equal(hs_rendezvous1(hs, &d, &m), DESTROY_TORPROTOCOL); /* it is taken */
-	assert_int_equal(hs_establish_rendezvous(hs, &d, &(struct hs_msg) {
-		.body = body, .len = 20, .edge = true}), 0); /* and free again */
+	assert_int_equal(hs_establish_rendezvous(
+				 hs, &d, &(struct hs_msg) {.body = body, .len = 20, .edge = true}),
+			 0); /* and free again */
 }
 
 /* Many cookies, so that the map has to grow, and all are found. */

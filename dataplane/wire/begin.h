@@ -12,7 +12,7 @@ enum begin_flag { BEGIN_IPV6_OK = 1, BEGIN_IPV4_NOT_OK = 2, BEGIN_IPV6_PREFERRED
 struct begin {
 	char host[BEGIN_HOST]; /* lower case, as it stood; may be empty */
 	uint16_t port;
-	uint32_t flags; /* enum begin_flag */
+	uint32_t flags;	     /* enum begin_flag */
 	struct addr literal; /* with the port, when host is an address; else family 0 */
 };
 /* Reads "host:port", NUL and optional flags (only if all four bytes are there). 0 or ERR_MALFORMED:

@@ -5,16 +5,16 @@
 
 #include "dataplane/base/base.h"
 
-#define HS_AUTH_ED25519	  2
-#define HS_COOKIE_LEN	  20
-#define HS_INTRODUCE_MAX  490 /* longest INTRODUCE1 passed on (interop O4) */
-#define HS_SIG_PREFIX	  "Tor establish-intro cell v1"
+#define HS_AUTH_ED25519	 2
+#define HS_COOKIE_LEN	 20
+#define HS_INTRODUCE_MAX 490 /* longest INTRODUCE1 passed on (interop O4) */
+#define HS_SIG_PREFIX	 "Tor establish-intro cell v1"
 
 struct establish_intro {
 	uint8_t auth_key[32];
 	uint8_t mac[32];
 	uint8_t sig[64];
-	struct bytes maced;  /* what the MAC covers: from the start to it */
+	struct bytes maced;	  /* what the MAC covers: from the start to it */
 	struct bytes signed_part; /* what the signature covers, behind HS_SIG_PREFIX */
 };
 /* 0, or ERR_MALFORMED: not of key type 2, wrong key or signature length, truncated. Extensions of

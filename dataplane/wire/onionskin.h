@@ -26,11 +26,11 @@ int created2_put(const void *data, size_t data_len, uint8_t *to, size_t cap);
 enum link_specifier { LSPEC_IPV4 = 0, LSPEC_IPV6 = 1, LSPEC_RSA_ID = 2, LSPEC_ED_ID = 3 };
 
 struct extend2 {
-	struct addr or4, or6;  /* family 0: not named */
+	struct addr or4, or6; /* family 0: not named */
 	bool has_ed;
 	uint8_t rsa_id[20];
 	uint8_t ed_id[32];
-	struct create2 create; /* points into the bytes parsed */
+	struct create2 create;	   /* points into the bytes parsed */
 	struct bytes create_bytes; /* the same as it stood: type, length, data */
 };
 /* Reads an EXTEND2 body (interop C2): an RSA id and an address of either family must be there; the

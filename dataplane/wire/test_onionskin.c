@@ -42,12 +42,12 @@ static const struct {
 	{3, "02 " V4 RSA MAKE, 0, 1, false},
 	{4, "02 " V6 RSA MAKE, 0, 2, false},
 	{5, "04 " V4 RSA ED V6 MAKE, 0, 3, true},
-	{6, "04 " V6 ED RSA V4 MAKE, 0, 3, true},	/* any order */
-	{7, "03 " V4 V4B RSA MAKE, 0, 1, false},	/* first wins */
+	{6, "04 " V6 ED RSA V4 MAKE, 0, 3, true}, /* any order */
+	{7, "03 " V4 V4B RSA MAKE, 0, 1, false},  /* first wins */
 	{8, "03 " V4 RSA RSA2 MAKE, ERR_MALFORMED, 0, false},
 	{9, "04 " V4 RSA ED ED MAKE, ERR_MALFORMED, 0, false},
-	{10, "01 " V4 MAKE, ERR_MALFORMED, 0, false},	/* no identity */
-	{11, "02 " RSA ED MAKE, ERR_MALFORMED, 0, false}, /* no address */
+	{10, "01 " V4 MAKE, ERR_MALFORMED, 0, false},	     /* no identity */
+	{11, "02 " RSA ED MAKE, ERR_MALFORMED, 0, false},    /* no address */
 	{12, "03 " V4 RSA "7f03 010203 " MAKE, 0, 1, false}, /* unknown kind */
 	{13, "02 0007 0102030400010000 " RSA MAKE, ERR_MALFORMED, 0, false},
 	{14, "02 " V4 "0213 11111111111111111111111111111111111111 " MAKE, ERR_MALFORMED, 0, false},
