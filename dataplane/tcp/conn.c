@@ -353,7 +353,7 @@ void tcp_close(struct tcp *t, uint32_t conn, uint64_t now_us)
 		c->state = ST_LAST_ACK;
 	/* From here on the keepalive timer ends the wait for a peer that never closes. */
 	c->keep_due_us = now_us + FIN_WAIT_US;
-	c->heard_us = now_us;
+	c->keep_una = c->snd_una;
 	conn_arm(t, c);
 	conn_output(t, c);
 }

@@ -289,8 +289,8 @@ static void in_find(struct tcp *t, struct in *in)
 {
 	in->hit = lookup_find(t, in->tag, &in->local, &in->remote);
 	if (in->hit.kind == HIT_CONN)
-		for (int line = 0; line < 4; line++)
-			__builtin_prefetch((char *)&t->conns[in->hit.index] + 64 * line);
+		for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
+			__builtin_prefetch((char *)&t->conns[in->hit.index] + CACHE_LINE * line);
 }
 
 static void in_work(struct tcp *t, struct in *in, uint64_t now_us)

@@ -151,7 +151,8 @@ struct reass {
 
 struct conn {
 	/* look-up, and the fast way in */
-	struct addr local, remote;
+	_Alignas(CACHE_LINE) struct addr local;
+	struct addr remote;
 	uint32_t flags;
 	uint8_t state, kind, framing, queued;
 	uint8_t snd_wscale, rcv_wscale, ca, rtx_mode;
@@ -205,8 +206,11 @@ struct conn {
 	uint64_t rtx_due_us, ack_due_us, keep_due_us;
 	uint64_t rto_at_us, reo_due_us;
 	uint64_t heard_us, sent_us, challenge_us;
-	uint32_t n_keep;
+	uint32_t n_keep, keep_una;
 };
+
+_Static_assert(sizeof(struct conn) == 10 * CACHE_LINE,
+	       "ten lines, all used by a segment with data");
 
 /* A passive open between SYN and ACK. */
 struct half {
@@ -227,7 +231,7 @@ struct time_wait {
 
 struct listener {
 	struct addr addr;
-	bool used, any;
+	bool used;
 	uint8_t kind;
 	uint32_t backlog, n_half;
 };

@@ -74,13 +74,15 @@ static void slow_keep(struct tcp *t, struct conn *c, uint64_t now_us)
 
 	c->keep_due_us = 0;
 	if (c->flags & F_FIN_QUEUED) {
-		if (c->state == ST_FIN_WAIT_2 || c->state == ST_SYN_RCVD ||
-		    idle >= 2 * FIN_WAIT_US) {
+		/* Whoever takes nothing for a minute, or never closes, is left: an orphan's buffers
+		 * are not for a peer to hold. */
+		if (c->state == ST_FIN_WAIT_2 || c->snd_una == c->keep_una) {
 			tcp_count(t, orphans_dropped);
 			conn_reset(t, c, TCP_TIMEOUT);
-		} else {
-			c->keep_due_us = now_us + FIN_WAIT_US;
+			return;
 		}
+		c->keep_una = c->snd_una;
+		c->keep_due_us = now_us + FIN_WAIT_US;
 		return;
 	}
 	if (idle < after || conn_flight(c)) {

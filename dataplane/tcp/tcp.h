@@ -2,7 +2,7 @@
  * It stands between net and tls. Sans-I/O: no clock, no entropy, no port; one struct tcp per
  * worker, used by that worker alone. Only this room and those below it know rte_mbuf.
  *
- * A turn of the worker calls, in this order:
+ * A turn of the worker calls, mostly in this order:
  *	tcp_in(segments), tcp_timers(), tcp_events() until it returns 0,
  *	... rooms above: tcp_peek/tcp_take, tcp_reserve/tcp_push, tcp_close ...
  *	tcp_out() until it returns less than max, tcp_release() of what was reported closed.
@@ -107,7 +107,8 @@ struct tcp_event {
 /* Takes up to max conns with something to tell, each once, oldest first; call until it returns 0.
  * A conn on which TCP_READABLE is seen is to be read until tcp_peek says no, or tcp_again used. */
 unsigned tcp_events(struct tcp *t, struct tcp_event *ev, unsigned max);
-/* Asks for TCP_READABLE again, in the next round, if a unit waits. */
+/* Asks for TCP_READABLE again if a unit waits. Not from within the loop over tcp_events, which
+ * would not end. */
 void tcp_again(struct tcp *t, uint32_t conn);
 
 /* ---- conns ---- */

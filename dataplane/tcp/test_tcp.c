@@ -566,6 +566,29 @@ static void test_orphan(void **state)
 	pair_free(p);
 }
 
+/* One who reads nothing does not hold the buffers of one who has left. */
+static void test_orphan_window(void **state)
+{
+	struct pair *p = pair_new(1, NULL);
+	uint32_t conn[2], seen[2] = {0};
+
+	pair_connect(p, KIND_RAW, conn);
+	tcp_hold(p->t[SERVER], conn[SERVER], true);
+	for (int i = 0; i < 200; i++) {
+		uint8_t *b = tcp_reserve(p->t[CLIENT], conn[CLIENT], 1000);
+
+		memset(b, 7, 1000);
+		tcp_push(p->t[CLIENT], conn[CLIENT], 1000);
+	}
+	tcp_close(p->t[CLIENT], conn[CLIENT], p->now_us);
+	pair_run(p, 50 * SECOND, seen);
+	assert_int_equal(seen[CLIENT] & TCP_CLOSED, 0);
+	pair_run(p, 75 * SECOND, seen);
+	assert_int_equal(SEEN_REASON(seen[CLIENT]), TCP_TIMEOUT);
+	assert_int_equal(tcp_mem_all(p->t[CLIENT]), 0);
+	pair_free(p);
+}
+
 /* Bytes for a reader that has closed: a reset, once ours are acknowledged. */
 static void test_data_after_close(void **state)
 {
@@ -935,7 +958,8 @@ int main(void)
 		T(refused), T(no_answer), T(bad_dials), T(unreachable), T(simultaneous_open),
 		T(ports_exhausted), T(port_lands_here), T(slots_full), T(cookies), T(cookie_ages),
 		T(not_accepting), T(wildcard), T(unknown_segments), T(blind_attacks), T(closings),
-		T(aborts), T(read_after_reset), T(orphan), T(data_after_close), T(time_wait_reuse),
+		T(aborts), T(read_after_reset), T(orphan), T(orphan_window),
+		T(data_after_close), T(time_wait_reuse),
 		T(time_wait_bound), T(zero_window), T(keepalive), T(dead_peer), T(path_mtu),
 		T(bad_unit), T(amplification), T(starved), T(window_grows), T(dead_index),
 	};

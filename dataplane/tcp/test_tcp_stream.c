@@ -188,35 +188,37 @@ static struct result run_row(const struct wire_row *row, uint64_t seed)
 }
 
 #define MB	1000000ull
+#define RAW KIND_RAW
+#define TLS KIND_TLS
 #define TSO	64000
 #define NO_SACK TCP_OPT_SACK_OK
 /* clang-format off */
 static const struct wire_row wire_rows[] = {
-	{"1 nothing to send", 0, 0, 0, 10000, {0, 0}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"2 one byte", 0, 0, 0, 10000, {1, 0}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"3 one byte back", 0, 0, 0, 0, {0, 1}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"4 clean, raw", 0, 0, 0, 5000, {4 * MB, 1 * MB}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"5 clean, records", 0, 0, 0, 5000, {4 * MB, 1 * MB}, KIND_TLS, 0, NULL, 0, 0, 0, 0},
-	{"6 clean, tso", 0, 0, 0, 5000, {8 * MB, 8 * MB}, KIND_TLS, TSO, NULL, 0, 0, 0, 0},
-	{"7 no delay", 0, 0, 0, 0, {4 * MB, 4 * MB}, KIND_TLS, 0, NULL, 0, 0, 0, 0},
-	{"8 1 % loss", 10000, 0, 0, 10000, {4 * MB, 1 * MB}, KIND_TLS, 0, NULL, 0, 0, 0, 0},
-	{"9 5 % loss, raw", 50000, 0, 0, 10000, {2 * MB, 1 * MB}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"10 5 % loss, tso", 50000, 0, 0, 10000, {2 * MB, 2 * MB}, KIND_TLS, TSO, NULL, 0, 0, 0, 0},
-	{"11 reordering", 0, 0, 100000, 10000, {4 * MB, 0}, KIND_TLS, 0, NULL, 0, 0, 0, 0},
-	{"12 duplicates", 0, 100000, 0, 10000, {2 * MB, 1 * MB}, KIND_RAW, 0, NULL, 0, 0, 0, 0},
-	{"13 all of it", 30000, 30000, 50000, 20000, {2 * MB, 2 * MB}, KIND_TLS, 0, NULL, 0, 0, 0, 0},
-	{"14 newreno, loss", 20000, 0, 0, 10000, {2 * MB, 0}, KIND_RAW, 0, "newreno", 0, 0, 0, 0},
-	{"15 ipv6, loss", 20000, 10000, 20000, 10000, {2 * MB, 1 * MB}, KIND_TLS, 0, NULL, 1, 0, 0, 0},
-	{"16 long path", 1000, 0, 0, 150000, {8 * MB, 0}, KIND_TLS, TSO, NULL, 0, 0, 0, 0},
-	{"17 10 Mbit/s router", 0, 0, 0, 20000, {2 * MB, 0}, KIND_TLS, 0, NULL, 0, 1250000, 50000, 0},
-	{"18 the same, tso", 0, 0, 0, 20000, {2 * MB, 2 * MB}, KIND_TLS, TSO, NULL, 0, 1250000, 50000, 0},
-	{"19 tso, 1 % loss", 10000, 0, 0, 10000, {8 * MB, 0}, KIND_TLS, TSO, NULL, 0, 0, 0, 0},
-	{"20 reordering, tso", 0, 0, 50000, 10000, {8 * MB, 0}, KIND_RAW, TSO, NULL, 0, 0, 0, 0},
-	{"21 no options, loss", 20000, 0, 0, 10000, {1 * MB, 1 * MB}, KIND_TLS, 0, NULL, 0, 0, 0, 31},
-	{"22 no sack, loss", 20000, 0, 0, 10000, {2 * MB, 0}, KIND_RAW, TSO, NULL, 0, 0, 0, NO_SACK},
-	{"23 no sack, reno", 5000, 0, 0, 10000, {2 * MB, 0}, KIND_RAW, 0, "newreno", 0, 0, 0, NO_SACK},
-	{"24 no sack, router", 0, 0, 0, 20000, {2 * MB, 0}, KIND_RAW, 0, NULL, 0, 1250000, 50000, NO_SACK},
-	{"25 no timestamps", 20000, 0, 5000, 10000, {2 * MB, 0}, KIND_TLS, 0, NULL, 0, 0, 0, TCP_OPT_TS},
+	{"1 nothing to send", 0, 0, 0, 10000, {0, 0}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"2 one byte", 0, 0, 0, 10000, {1, 0}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"3 one byte back", 0, 0, 0, 0, {0, 1}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"4 clean, raw", 0, 0, 0, 5000, {4*MB, 1*MB}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"5 clean, records", 0, 0, 0, 5000, {4*MB, 1*MB}, TLS, 0, NULL, 0, 0, 0, 0},
+	{"6 clean, tso", 0, 0, 0, 5000, {8*MB, 8*MB}, TLS, TSO, NULL, 0, 0, 0, 0},
+	{"7 no delay", 0, 0, 0, 0, {4*MB, 4*MB}, TLS, 0, NULL, 0, 0, 0, 0},
+	{"8 1 % loss", 10000, 0, 0, 10000, {4*MB, 1*MB}, TLS, 0, NULL, 0, 0, 0, 0},
+	{"9 5 % loss, raw", 50000, 0, 0, 10000, {2*MB, 1*MB}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"10 5 % loss, tso", 50000, 0, 0, 10000, {2*MB, 2*MB}, TLS, TSO, NULL, 0, 0, 0, 0},
+	{"11 reordering", 0, 0, 100000, 10000, {4*MB, 0}, TLS, 0, NULL, 0, 0, 0, 0},
+	{"12 duplicates", 0, 100000, 0, 10000, {2*MB, 1*MB}, RAW, 0, NULL, 0, 0, 0, 0},
+	{"13 all of it", 30000, 30000, 50000, 20000, {2*MB, 2*MB}, TLS, 0, NULL, 0, 0, 0, 0},
+	{"14 newreno, loss", 20000, 0, 0, 10000, {2*MB, 0}, RAW, 0, "newreno", 0, 0, 0, 0},
+	{"15 ipv6, loss", 20000, 10000, 20000, 10000, {2*MB, 1*MB}, TLS, 0, NULL, 1, 0, 0, 0},
+	{"16 long path", 1000, 0, 0, 150000, {8*MB, 0}, TLS, TSO, NULL, 0, 0, 0, 0},
+	{"17 10 Mbit/s router", 0, 0, 0, 20000, {2*MB, 0}, TLS, 0, NULL, 0, 1250000, 50000, 0},
+	{"18 the same, tso", 0, 0, 0, 20000, {2*MB, 2*MB}, TLS, TSO, NULL, 0, 1250000, 50000, 0},
+	{"19 tso, 1 % loss", 10000, 0, 0, 10000, {8*MB, 0}, TLS, TSO, NULL, 0, 0, 0, 0},
+	{"20 reordering, tso", 0, 0, 50000, 10000, {8*MB, 0}, RAW, TSO, NULL, 0, 0, 0, 0},
+	{"21 no options, loss", 20000, 0, 0, 10000, {1*MB, 1*MB}, TLS, 0, NULL, 0, 0, 0, 31},
+	{"22 no sack, loss", 20000, 0, 0, 10000, {2*MB, 0}, RAW, TSO, NULL, 0, 0, 0, NO_SACK},
+	{"23 no sack, reno", 5000, 0, 0, 10000, {2*MB, 0}, RAW, 0, "newreno", 0, 0, 0, NO_SACK},
+	{"24 no sack, router", 0, 0, 0, 20000, {2*MB, 0}, RAW, 0, NULL, 0, 1250000, 50000, NO_SACK},
+	{"25 no timestamps", 20000, 0, 5000, 10000, {2*MB, 0}, TLS, 0, NULL, 0, 0, 0, TCP_OPT_TS},
 };
 /* clang-format on */
 
