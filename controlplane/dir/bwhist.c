@@ -83,9 +83,11 @@ void bwhist_line(struct text *t, const char *keyword, const struct bwhist *b, ui
 /* ---- the state file ---- */
 static void state_put(const char *data_dir, const char *kind, const char *what, const char *value)
 {
-	char keyword[64];
+	char keyword[64], was[1024];
 
 	snprintf(keyword, sizeof(keyword), "BWHistory%s%s", kind, what);
+	if (state_get(data_dir, keyword, was, sizeof(was)) == 0 && strcmp(was, value) == 0)
+		return; /* each write waits for the disk */
 	if (state_set(data_dir, keyword, value))
 		log_warn("Cannot write %s to %s/state.", keyword, data_dir);
 }
