@@ -68,9 +68,9 @@ def end(pids, patience_s=4):
 
 
 def stop(net, name):
-    """Ends whatever runs in one node's namespace."""
+    """Ends a node: its own process first, as a service manager does, then whatever else lives in its namespace."""
     pid = pid_of(net, name)
-    if not pid and net.ns(name) not in space.existing(net):
-        return
-    others = space.run("ip", "netns", "pids", net.ns(name), check=False).split()
-    end(([pid] if pid else []) + [int(p) for p in others])
+    if pid:
+        end([pid])
+    if net.ns(name) in space.existing(net):
+        end([int(p) for p in space.run("ip", "netns", "pids", net.ns(name), check=False).split()])
