@@ -98,6 +98,10 @@ char **parent_dataplane_argv(const char *bin_dir, const struct config *c)
 		add(&a, "--gateway");
 		add(&a, "%s", addr_text(&c->gateway[i], text));
 	}
+	for (int i = 0; i < c->n_or_ports; i++) {
+		add(&a, "--listen");
+		add(&a, "%u", c->or_port[i].at.port);
+	}
 	add_cores(&a, c);
 	add(&a, "--polling");
 	add(&a, "%s", c->dataplane_polling);

@@ -1,122 +1,29 @@
-/* main.c - ramson-dataplane: reads its arguments, opens the port as root, builds the workers, gives
- * its rights away and lets them turn. The parent starts it; its descriptors are named in ctl.h. */
+/* main.c - ramson-dataplane: opens the port as root, builds the workers, gives its rights away and
+ * lets them turn. The parent starts it; its descriptors are named in ctl.h. */
+#include "dataplane/worker/options.h"
 #include "dataplane/worker/pace.h"
 #include "dataplane/worker/sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-struct options {
-	const char *port, *cores, *user;
-	bool busy;
-	int log_level;
-	uint64_t mem_mb;
-	uint32_t n_conns, n_circs, n_streams;
-	struct net_config net;
-};
+/* Source ports of what we dial. An address that the kernel shares leaves it the upper ones, which are
+ * its own ephemeral range. */
+#define DIAL_MIN	15000
+#define DIAL_MAX	65535
+#define DIAL_MAX_SHARED 32767
 
 static struct plane plane;
 
-static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
+static void draw(void *to, size_t len)
 {
-	char line[512];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	log_err("%s", line);
-	exit(1);
-}
-
-static int level_of(const char *name)
-{
-	static const char *const names[] = {"err", "warn", "notice", "info", "debug"};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strncmp(names[i], name, strlen(names[i])) == 0)
-			return (int)i;
-	return LOG_NOTICE;
-}
-
-static void add_address(struct options *o, const char *text)
-{
-	if (o->net.n_addrs == NET_ADDRS)
-		die("DataplaneAddress: more than %d of them", NET_ADDRS);
-	if (net_prefix_parse(&o->net.addrs[o->net.n_addrs], text) < 0)
-		die("DataplaneAddress %s: not ADDRESS/PREFIX", text);
-	o->net.n_addrs++;
-}
-
-static void set_gateway(struct options *o, const char *text)
-{
-	struct addr a;
-
-	if (addr_parse(&a, text) < 0)
-		die("DataplaneGateway %s: not an address", text);
-	*(a.family == 4 ? &o->net.gateway4 : &o->net.gateway6) = a;
-}
-
-static void parse(struct options *o, int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{"port", 1, NULL, 'p'},	   {"address", 1, NULL, 'a'}, {"gateway", 1, NULL, 'g'},
-		{"cores", 1, NULL, 'c'},   {"polling", 1, NULL, 'y'}, {"user", 1, NULL, 'u'},
-		{"log", 1, NULL, 'l'},	   {"mem", 1, NULL, 'm'},     {"conns", 1, NULL, 'n'},
-		{"circuits", 1, NULL, 'i'}, {"streams", 1, NULL, 's'}, {NULL, 0, NULL, 0},
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'p': o->port = optarg; break;
-		case 'a': add_address(o, optarg); break;
-		case 'g': set_gateway(o, optarg); break;
-		case 'c': o->cores = optarg; break;
-		case 'y': o->busy = strcmp(optarg, "busy") == 0; break;
-		case 'u': o->user = *optarg ? optarg : NULL; break;
-		case 'l': o->log_level = level_of(optarg); break;
-		case 'm': o->mem_mb = strtoull(optarg, NULL, 10); break;
-		case 'n': o->n_conns = (uint32_t)strtoul(optarg, NULL, 10); break;
-		case 'i': o->n_circs = (uint32_t)strtoul(optarg, NULL, 10); break;
-		case 's': o->n_streams = (uint32_t)strtoul(optarg, NULL, 10); break;
-		default: die("this program is started by `ramson run`");
-		}
-	}
-	if (!o->port)
-		die("DataplanePort is missing: say for instance DataplanePort af_packet:eth1");
-	if (!o->net.n_addrs)
-		die("DataplaneAddress is missing: say for instance DataplaneAddress 192.0.2.7/24");
-}
-
-/* "0-2,5" names four cores. */
-static unsigned count_cores(const char *list)
-{
-	unsigned n = 0;
-	char *end;
-
-	while (*list) {
-		unsigned long from = strtoul(list, &end, 10), to = from;
-
-		if (end == list)
-			die("DataplaneCores %s: not a list such as 0-2,5", list);
-		if (*end == '-')
-			to = strtoul(end + 1, &end, 10);
-		n += to >= from ? (unsigned)(to - from + 1) : 0;
-		list = *end == ',' ? end + 1 : end;
-		if (*end && *end != ',')
-			die("DataplaneCores: not a list such as 0-2,5");
-	}
-	return n;
+	if (getrandom(to, len, 0) != (ssize_t)len)
+		die("the system gives no random bytes");
 }
 
 static void attach_memory(void)
@@ -150,39 +57,73 @@ static unsigned eal_mb(const struct options *o)
 	return (unsigned)((tcp_bytes(o) >> 20) * 3 / 2 + 48) * plane.n_workers;
 }
 
-static void open_port(const struct options *o)
+static void start_eal(const struct options *o)
 {
-	struct port_config cf = {.n_queues = plane.n_workers, .numa = -1};
-	/* What mbufs and pools cost beside the bytes they hold: half as much again for the small ones. */
-	struct eal_config eal = {.cores = o->cores, .mem_mb = eal_mb(o),
-				 .port = o->port, .n_queues = plane.n_workers,
-				 .verbose = o->log_level >= LOG_DEBUG};
+	struct eal_config eal = {.cores = o->cores, .mem_mb = eal_mb(o), .port = o->port,
+				 .n_queues = plane.n_workers, .verbose = o->log_level >= LOG_DEBUG};
 	struct eal_info info;
 	char err[PORT_ERR];
 
 	if (eal_start(&eal, &info, err) < 0)
 		die("%s", err);
-	if (getrandom(cf.hash_key, sizeof(cf.hash_key), 0) != sizeof(cf.hash_key))
-		die("the system gives no random bytes");
-	for (unsigned i = 0; i < o->net.n_addrs; i++) {
-		cf.addrs[i].family = o->net.addrs[i].ip.family;
-		memcpy(cf.addrs[i].ip, o->net.addrs[i].ip.ip, 16);
-	}
-	cf.n_addrs = o->net.n_addrs;
-	if (port_open(&plane.port, o->port, &cf, err) < 0)
-		die("DataplanePort %s: %s", o->port, err);
-	if (plane.port.note[0])
-		log_notice("%s", plane.port.note);
-	log_notice("port %s: MTU %u, %u queue(s), checksums %s, segments up to %u bytes, %s pages",
-		   o->port, plane.port.mtu, plane.port.n_queues,
-		   plane.port.caps & PORT_TX_CSUM ? "by the port" : "ours", plane.port.tso_max,
-		   info.huge ? "huge" : "small");
-	if (plane.port.n_queues < plane.n_workers)
-		die("DataplaneCores names %u cores, but this kind of port steers to %u only",
-		    plane.n_workers, plane.port.n_queues);
+	log_info("%u MB of %s pages", info.mem_mb, info.huge ? "huge" : "small");
 }
 
-static void plan(struct options *o)
+/* The addresses, and where the kernel holds one too (af_xdp alone can share it) what of it is ours. */
+static void steer(struct port_config *cf, const struct options *o)
+{
+	char ifname[16];
+
+	port_ifname(o->port, ifname);
+	cf->n_addrs = o->net.n_addrs;
+	for (unsigned i = 0; i < cf->n_addrs; i++) {
+		cf->addrs[i].family = o->net.addrs[i].ip.family;
+		memcpy(cf->addrs[i].ip, o->net.addrs[i].ip.ip, 16);
+		cf->addrs[i].shared = port_kernel_has_address(ifname, &cf->addrs[i]) == 1;
+		plane.net.shared |= cf->addrs[i].shared != 0;
+	}
+	for (unsigned i = 0; i < o->n_listen; i++)
+		cf->ranges[cf->n_ranges++] = (struct port_range) {o->listen[i], o->listen[i]};
+	cf->ranges[cf->n_ranges++] = (struct port_range) {DIAL_MIN, DIAL_MAX_SHARED};
+}
+
+/* Answers to our own questions go to the kernel then: the gateway's MAC is taken from it. */
+static void gateway_mac(const char *ifname, const struct addr *gateway, uint8_t mac[6])
+{
+	struct port_addr a = {.family = gateway->family};
+	char text[ADDR_TEXT];
+
+	memcpy(a.ip, gateway->ip, 16);
+	if (gateway->family && port_kernel_neighbour(ifname, &a, mac) < 0)
+		die("DataplaneGateway %s: the kernel does not know it; ping it once and start again",
+		    addr_text(gateway, text));
+}
+
+static void open_port(const struct options *o)
+{
+	struct port_config cf = {.n_queues = plane.n_workers, .numa = -1};
+	struct port *p = &plane.port;
+	char err[PORT_ERR], ifname[16];
+
+	draw(cf.hash_key, sizeof(cf.hash_key));
+	steer(&cf, o);
+	if (port_open(p, o->port, &cf, err) < 0)
+		die("%s", err);
+	if (plane.net.shared) {
+		port_ifname(o->port, ifname);
+		gateway_mac(ifname, &plane.net.gateway4, plane.net.gateway4_mac);
+		gateway_mac(ifname, &plane.net.gateway6, plane.net.gateway6_mac);
+	}
+	if (p->note[0])
+		log_notice("%s", p->note);
+	log_notice("port %s: MTU %u, %u queue(s), checksums %s, segments up to %u bytes", o->port,
+		   p->mtu, p->n_queues, p->caps & PORT_TX_CSUM ? "by the port" : "ours", p->tso_max);
+	if (p->n_queues < plane.n_workers)
+		die("DataplaneCores names %u cores, but this port steers to %u only",
+		    plane.n_workers, p->n_queues);
+}
+
+static void plan(const struct options *o)
 {
 	const struct port *p = &plane.port;
 	const char *bad;
@@ -192,8 +133,6 @@ static void plan(struct options *o)
 	plane.n_streams = o->n_streams;
 	plane.n_slots = (uint32_t)(o->mem_mb * 1024 * 1024 / plane.n_workers / sizeof(struct slot));
 	plane.busy_poll = o->busy;
-	plane.log_level = o->log_level;
-	plane.net = o->net;
 	memcpy(plane.net.mac, p->mac, 6);
 	plane.net.mtu = p->mtu;
 	plane.net.tx_csum = (p->caps & PORT_TX_CSUM) != 0;
@@ -203,25 +142,26 @@ static void plan(struct options *o)
 		die("%s", bad);
 	plane.tcp = (struct tcp_config) {
 		.numa = -1, .n_conns = o->n_conns, .mss4 = (uint16_t)(p->mtu - 40),
-		.mss6 = (uint16_t)(p->mtu - 60), .tso_max = p->tso_max ? MIN(p->tso_max, 60000u) : 0,
-		.tx_segs = p->tx_segs, .max_mem = tcp_bytes(o),
-		.keepalive_us = 0,
+		.mss6 = (uint16_t)(p->mtu - 60), .tso_max = MIN(p->tso_max, 60000u),
+		.tx_segs = p->tx_segs, .max_mem = tcp_bytes(o), .port_min = DIAL_MIN,
+		.port_max = plane.net.shared ? DIAL_MAX_SHARED : DIAL_MAX,
 	};
-	if (getrandom(&plane.tcp.cookie_key, sizeof(plane.tcp.cookie_key), 0) < 0)
-		die("the system gives no random bytes");
+	draw(&plane.tcp.cookie_key, sizeof(plane.tcp.cookie_key));
 	plane.mesh = mesh_new(plane.n_workers);
 	if (!plane.mesh)
 		die("not enough memory for the rings between workers");
 }
 
-static void build(struct worker *workers)
+static struct worker *build(void)
 {
+	struct worker *workers = column_new(plane.n_workers, sizeof(*workers));
 	uint8_t seed[32];
 	char err[PORT_ERR];
 
+	if (!workers)
+		die("not enough memory for the workers");
 	for (unsigned i = 0; i < plane.n_workers; i++) {
-		if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
-			die("the system gives no random bytes");
+		draw(seed, sizeof(seed));
 		if (worker_init(&workers[i], &plane, i, seed, clock_us(), err) < 0)
 			die("%s", err);
 		workers[i].wake_fd = CTL_FD_WAKE_WORKER + (int)i;
@@ -229,6 +169,7 @@ static void build(struct worker *workers)
 	}
 	wipe(seed, sizeof(seed));
 	net_announce(workers[0].net, clock_us());
+	return workers;
 }
 
 static int run_one(void *arg)
@@ -246,28 +187,23 @@ static void on_term(int signal_number)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.cores = "0", .log_level = LOG_NOTICE, .mem_mb = 256, .n_conns = 16384,
-			    .n_circs = 65536, .n_streams = 32768};
 	struct worker *workers;
-	uint8_t seed[16];
+	struct options o;
 
 	log_open(STDERR_FILENO, LOG_NOTICE, "dataplane");
-	parse(&o, argc, argv);
-	log_open(STDERR_FILENO, (enum log_level)o.log_level, "dataplane");
+	options_parse(&o, argc, argv);
+	log_open(STDERR_FILENO, o.log_level, "dataplane");
 	signal(SIGTERM, on_term);
 	signal(SIGINT, SIG_IGN); /* the parent decides */
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	plane.n_workers = count_cores(o.cores);
-	if (!plane.n_workers || plane.n_workers > CTL_WORKERS)
-		die("DataplaneCores: between 1 and %d cores", CTL_WORKERS);
+	plane.n_workers = o.n_workers;
+	plane.net = o.net;
 	attach_memory();
+	start_eal(&o);
 	open_port(&o);
 	plan(&o);
-	workers = column_new(plane.n_workers, sizeof(*workers));
-	if (!workers || getrandom(seed, sizeof(seed), 0) < 0)
-		die("not enough memory for the workers");
-	build(workers);
+	workers = build();
 	if (sandbox_enter(o.user) < 0)
 		die("cannot give rights away: %s", strerror(errno));
 	log_notice("%u worker(s) turn; %s, %s, %s", plane.n_workers, workers[0].cipher.arch,

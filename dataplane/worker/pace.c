@@ -10,6 +10,7 @@
 #define NAP_QUEUED_US 100      /* longest sleep while a cell is queued */
 #define NAP_US	      1000     /* and else: TCP's timers count in milliseconds */
 #define PUBLISH_US    100000
+#define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
 #define REFILL_US     1000
 
 uint64_t clock_us(void)
@@ -57,10 +58,12 @@ static void publish(struct worker *w)
 	f->n_circs = w->circs.circ_slots.n_used;
 	f->n_legs = w->circs.leg_slots.n_used;
 	f->n_streams = w->edge.slots.n_used;
-	f->n_links = 0;
-	for (uint32_t i = 0; i < w->plane->n_conns; i++)
-		f->n_links += w->links.col[i].state == LINK_OPEN;
+	f->n_links = w->links.n_open;
 	memory_relieve(w);
+	if (w->now_us - w->port_us >= PORT_STATS_US) {
+		w->port_us = w->now_us;
+		port_stats_of(w->port, w->index);
+	}
 	__atomic_store_n(&f->beat_us, w->now_us, __ATOMIC_RELEASE);
 }
 

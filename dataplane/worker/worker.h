@@ -70,7 +70,6 @@ struct plane {
 	uint32_t n_conns, n_circs, n_streams, n_slots; /* per worker */
 	struct hash_key hash_key;
 	bool busy_poll;
-	int log_level;
 	volatile int stop;
 };
 
@@ -112,7 +111,7 @@ struct worker {
 	/* pace */
 	uint32_t idle_turns;
 	bool worked; /* this turn moved something */
-	uint64_t publish_us, busy_ns, total_ns, last_tick_us;
+	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
 	uint32_t busy_permille;
 	uint64_t refill_us;
 	struct net_rx *rx;
@@ -135,6 +134,8 @@ void conns_events(struct worker *w);
 void link_shut(struct worker *w, uint32_t conn, enum ctl_why why);
 /* A link may have records to open. */
 void link_want_read(struct worker *w, uint32_t conn);
+/* A fresh row for another conn of this index. */
+void conn_row_new(struct worker *w, uint32_t conn, uint64_t cookie);
 
 /* ---- links_in.c: records to cells ---- */
 void links_read(struct worker *w);
@@ -143,20 +144,21 @@ void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t 
 void link_replay_cells(struct worker *w, uint32_t conn);
 
 /* ---- cells.c: through the onion ---- */
-/* A relay cell of a circuit of ours, in the order of its link; side: the leg that it came over. */
-void cell_walk(struct worker *w, wid circ, enum circ_side side, uint8_t command,
+/* A relay cell of a circuit, in the order of its link; side: whence it came, leg: over which leg of
+ * ours (SLOT_NONE when the mesh brought it). */
+void cell_walk(struct worker *w, wid circ, enum circ_side side, uint32_t leg, uint8_t command,
 	       const uint8_t *payload);
 /* Takes what has gathered through the onion and on. */
 void cells_flush(struct worker *w);
-/* Originates a relay message towards the client. 0; ERR_FULL: no slot or queue full (the circuit is
- * closed then). */
+/* Originates a relay message towards the client. 0; ERR_FULL: no slot or queue full, and the circuit
+ * is closed. */
 int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 	     const uint8_t *body, uint16_t len);
 /* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that queue
  * is beyond its bound. */
 void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command, uint32_t slot);
-/* The rendezvous partner's cell: takes our layer and goes to the client. */
-void splice_cell(struct worker *w, wid circ, const uint8_t *payload);
+/* A cell of from, the rendezvous partner: takes our layer and goes to the client. */
+void splice_cell(struct worker *w, wid circ, wid from, const uint8_t *payload);
 
 /* ---- recognised.c: relay messages for us ---- */
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early);
@@ -179,6 +181,8 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from);
 void leg_destroy(struct worker *w, uint32_t leg, uint8_t reason);
 /* A leg of our conns is gone without a word to the peer; its circuit hears of it. */
 void leg_gone(struct worker *w, uint32_t leg, uint8_t reason);
+/* A leg of our conns ends by our wish: DESTROY to its peer, and its circuit hears of it. */
+void leg_kill(struct worker *w, uint32_t leg, uint8_t reason);
 /* All legs of a conn that is going. */
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
 /* Over MaxMemInQueues: closes circuits with the oldest cells until a tenth is free. */
@@ -191,16 +195,16 @@ void leg_end(struct worker *w, wid leg, uint8_t reason);
 /* A cell that is no relay cell came for a leg of ours: CREATED*, DESTROY. */
 void leg_created(struct worker *w, uint32_t leg, const struct cell *c);
 void splice_make(struct worker *w, uint32_t circ, wid other, const uint8_t *body, uint16_t len);
-void splice_end(struct worker *w, wid circ, uint8_t reason);
+void splice_end(struct worker *w, wid circ, wid from, uint8_t reason);
 
 /* What the other side of legs.c does when the message arrives, from here or by the mesh. */
 void on_leg_make(struct worker *w, wid circ, wid conn, uint8_t command, const uint8_t *payload);
 void on_leg_made(struct worker *w, wid circ, wid leg);
-void on_created(struct worker *w, wid circ, uint8_t command, const uint8_t *payload);
+void on_created(struct worker *w, wid circ, wid leg, uint8_t command, const uint8_t *payload);
 void on_leg_gone(struct worker *w, wid circ, wid leg, uint8_t reason);
 void on_leg_end(struct worker *w, wid leg, uint8_t reason);
 void on_splice(struct worker *w, wid circ, wid from, const uint8_t *body, uint16_t len);
-void on_splice_end(struct worker *w, wid circ, uint8_t reason);
+void on_splice_end(struct worker *w, wid circ, wid from, uint8_t reason);
 
 /* ---- links_out.c: cells to records ---- */
 void links_serve(struct worker *w);
