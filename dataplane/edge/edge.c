@@ -55,21 +55,19 @@ int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8
 /* Takes a stream out of the ready list, wherever it stands. */
 static void unready(struct edge *e, uint32_t stream)
 {
-	uint32_t prev = SLOT_NONE, at = e->ready_head;
+	struct stream *s = &e->stream[stream];
 
-	if (!e->stream[stream].ready)
+	if (!s->ready)
 		return;
-	while (at != stream) {
-		prev = at;
-		at = e->stream[at].ready_next;
-	}
-	if (prev == SLOT_NONE)
-		e->ready_head = e->stream[stream].ready_next;
+	if (s->ready_prev == SLOT_NONE)
+		e->ready_head = s->ready_next;
 	else
-		e->stream[prev].ready_next = e->stream[stream].ready_next;
-	if (e->ready_tail == stream)
-		e->ready_tail = prev;
-	e->stream[stream].ready = 0;
+		e->stream[s->ready_prev].ready_next = s->ready_next;
+	if (s->ready_next == SLOT_NONE)
+		e->ready_tail = s->ready_prev;
+	else
+		e->stream[s->ready_next].ready_prev = s->ready_prev;
+	s->ready = 0;
 }
 
 static void far_end_close(struct edge *e, struct stream *s, bool flush, uint64_t now_us)
@@ -247,6 +245,7 @@ void edge_ready(struct edge *e, uint32_t stream)
 		return;
 	s->ready = 1;
 	s->ready_next = SLOT_NONE;
+	s->ready_prev = e->ready_tail;
 	if (e->ready_tail == SLOT_NONE)
 		e->ready_head = stream;
 	else
@@ -258,11 +257,7 @@ uint32_t edge_next_ready(struct edge *e)
 {
 	uint32_t stream = e->ready_head;
 
-	if (stream == SLOT_NONE)
-		return SLOT_NONE;
-	e->ready_head = e->stream[stream].ready_next;
-	if (e->ready_head == SLOT_NONE)
-		e->ready_tail = SLOT_NONE;
-	e->stream[stream].ready = 0;
+	if (stream != SLOT_NONE)
+		unready(e, stream);
 	return stream;
 }

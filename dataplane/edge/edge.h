@@ -35,7 +35,7 @@ enum stream_state {
 struct stream {
 	uint32_t circ, conn; /* conn: SLOT_NONE but when connecting or open */
 	uint32_t next, prev; /* streams of the circuit */
-	uint32_t ready_next;
+	uint32_t ready_next, ready_prev;
 	uint32_t ttl;	     /* for CONNECTED */
 	uint16_t id;
 	uint16_t in_flight;  /* DATA cells sent and not acknowledged by a stream SENDME */
@@ -43,7 +43,7 @@ struct stream {
 	uint8_t state, command;
 	uint8_t ready;	     /* in the list of those to look at */
 	uint8_t far_end;     /* the far end has said its last byte: 1 done, else its END reason */
-	uint8_t _pad[6];
+	uint8_t _pad[2];
 	struct pipe in;	     /* from the client, until the far end is there */
 	struct pipe out;     /* from control, until packed */
 };

@@ -47,6 +47,7 @@ void link_stop(struct links *l, uint32_t conn)
 	free(k->early);
 	free(k->big);
 	free(k->tag);
+	l->n_open -= k->state == LINK_OPEN;
 	wheel_clear(&l->timers, conn);
 	*k = (struct link) {0};
 }
@@ -176,6 +177,8 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 		free(k->big);
 		k->big = NULL;
 	}
+	if (k->state == LINK_HELD) /* more records of those that came before the keys */
+		return hold(k, data, len);
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
 		return ERR_STATE;
 	while (len && k->state != LINK_HELD) {

@@ -61,6 +61,7 @@ struct links {
 	struct link_config cf;
 	struct link *col;
 	uint8_t *stash; /* two of LINK_STASH bytes per conn */
+	uint32_t n_open;
 	struct wheel timers;
 };
 
@@ -90,8 +91,8 @@ int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **d
 
 /* Cuts data, which TLS opened, into cells: they point into data or into the link's stash and are
  * valid until the next call for this conn. In LINK_HANDSHAKE all cells are given (for control), and
- * what follows NETINFO is kept aside; in LINK_OPEN the fixed cells that somebody above wants are,
- * the rest is counted and dropped. Returns the number of cells, at most LINK_CELLS_MAX;
+ * what follows NETINFO is kept aside, and all of it in LINK_HELD; in LINK_OPEN the fixed cells that
+ * somebody above wants are, the rest is counted and dropped. Returns the number of cells, at most LINK_CELLS_MAX;
  * ERR_MALFORMED when the peer broke the link protocol; ERR_FULL without memory. */
 int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct cell *cells);
 /* The bytes kept aside, for link_in once the link is open; the caller frees *data. */

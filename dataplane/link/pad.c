@@ -70,6 +70,7 @@ int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *read
 		return ERR_FULL;
 	memcpy(k->tag, ready->tag, CTL_TAG_LEN);
 	k->state = LINK_OPEN;
+	l->n_open++;
 	k->proto = ready->link_proto;
 	k->peer = ready->peer;
 	k->initiator = ready->initiator != 0;

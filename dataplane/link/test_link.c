@@ -113,9 +113,10 @@ static void test_held(void **state)
 	put_fixed(data, 0, CELL_NETINFO, 0);
 	put_fixed(data + CELL_LEN, 0x80000001, CELL_CREATE_FAST, 9);
 	memset(data + 2 * CELL_LEN, 0, 10);
-	assert_int_equal(link_in(&l, 1, data, sizeof(data), cells), 1);
+	assert_int_equal(link_in(&l, 1, data, sizeof(data) - 10, cells), 1);
 	assert_int_equal(cells[0].command, CELL_NETINFO);
-	assert_int_equal(link_in(&l, 1, data, 1, cells), ERR_STATE);
+	/* A record that came before the keys may still follow: it waits behind the rest. */
+	assert_int_equal(link_in(&l, 1, data + 2 * CELL_LEN, 10, cells), 0);
 	assert_int_equal(link_ready(&l, 1, &ready, 2000000), 0);
 	len = link_take_held(&l, 1, &held);
 	assert_int_equal(len, CELL_LEN + 10);

@@ -28,14 +28,15 @@ static void origin_up(struct worker *w, uint32_t circ, uint8_t command, const ui
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 }
 
-void cell_walk(struct worker *w, wid id, enum circ_side side, uint8_t command,
+void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint8_t command,
 	       const uint8_t *payload)
 {
 	uint32_t circ;
 	struct circ *k;
 
 	if (wid_worker(id) != w->index) {
-		mesh_send(w, MESH_CIRC_CELL, id, WID_NONE, command, payload, CELL_PAYLOAD);
+		mesh_send(w, MESH_CIRC_CELL, id, leg_id_of(&w->circs, leg), command, payload,
+			  CELL_PAYLOAD);
 		return;
 	}
 	circ = circ_check(&w->circs, id);
@@ -68,17 +69,20 @@ void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t co
 	leg_send(w, k->leg[side], command, slot);
 }
 
-void splice_cell(struct worker *w, wid id, const uint8_t *payload)
+void splice_cell(struct worker *w, wid id, wid from, const uint8_t *payload)
 {
 	uint32_t circ = circ_check(&w->circs, id), slot;
 	struct onion_item item;
 
 	if (wid_worker(id) != w->index) {
-		mesh_send(w, MESH_SPLICE_CELL, id, WID_NONE, CELL_RELAY, payload, CELL_PAYLOAD);
+		mesh_send(w, MESH_SPLICE_CELL, id, from, CELL_RELAY, payload, CELL_PAYLOAD);
 		return;
 	}
-	if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN)
+	if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN ||
+	    w->circs.circ[circ].splice != from) {
+		count(w->counts, circ_unknown);
 		return;
+	}
 	slot = slot_take(&w->sched);
 	if (slot == SLOT_NONE) {
 		count(w->counts, worker_slots_out);
@@ -101,7 +105,7 @@ static void pass_forward(struct worker *w, uint32_t circ, const struct onion_ite
 		return;
 	}
 	if (k->splice) {
-		splice_cell(w, k->splice, item->dst);
+		splice_cell(w, k->splice, circ_id_of(&w->circs, circ), item->dst);
 	} else { /* nobody it could be for (interop R7) */
 		count(w->counts, relay_unrecognized);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
@@ -178,5 +182,5 @@ int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_i
 				    .command = CELL_RELAY};
 	onion_originate(&w->onion, &item, 1);
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
-	return 0;
+	return w->circs.circ[circ].state == CIRC_OPEN ? 0 : ERR_FULL;
 }

@@ -32,7 +32,7 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 		k->leg[side] = WID_NONE;
 	}
 	if (k->splice)
-		splice_end(w, k->splice, DESTROY_DESTROYED);
+		splice_end(w, k->splice, circ_id_of(&w->circs, circ), DESTROY_DESTROYED);
 	k->splice = WID_NONE;
 	streams_close(w, circ);
 	onion_stop(&w->onion, circ);
@@ -58,17 +58,31 @@ static void leg_release(struct worker *w, uint32_t leg)
 	k->last_leg_us = w->now_us;
 }
 
+static void tell_circ(struct worker *w, wid circ, wid leg, uint8_t reason)
+{
+	if (wid_worker(circ) == w->index)
+		on_leg_gone(w, circ, leg, reason);
+	else
+		mesh_send(w, MESH_LEG_GONE, circ, leg, reason, NULL, 0);
+}
+
 void leg_gone(struct worker *w, uint32_t leg, uint8_t reason)
 {
 	wid circ = w->circs.leg[leg].circ, id = leg_id_of(&w->circs, leg);
 
 	leg_release(w, leg);
+	if (circ)
+		tell_circ(w, circ, id, reason);
+}
+
+void leg_kill(struct worker *w, uint32_t leg, uint8_t reason)
+{
+	wid circ = w->circs.leg[leg].circ;
+
 	if (!circ)
-		return;
-	if (wid_worker(circ) == w->index)
-		on_leg_gone(w, circ, id, reason);
-	else
-		mesh_send(w, MESH_LEG_GONE, circ, id, reason, NULL, 0);
+		return; /* its DESTROY waits already */
+	leg_destroy(w, leg, reason);
+	tell_circ(w, circ, leg_id_of(&w->circs, leg), reason);
 }
 
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason)
@@ -100,13 +114,6 @@ void memory_relieve(struct worker *w)
 		if (leg == SLOT_NONE)
 			return;
 		count(w->counts, worker_memory_killed);
-		wid circ = w->circs.leg[leg].circ;
-		if (wid_worker(circ) == w->index && circ_check(&w->circs, circ) != SLOT_NONE) {
-			circ_shut(w, circ_check(&w->circs, circ), DESTROY_RESOURCELIMIT, -1);
-		} else {
-			leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
-			mesh_send(w, MESH_LEG_GONE, circ, leg_id_of(&w->circs, leg),
-				  DESTROY_RESOURCELIMIT, NULL, 0);
-		}
+		leg_kill(w, leg, DESTROY_RESOURCELIMIT);
 	}
 }

@@ -45,10 +45,14 @@ static void link_opened(struct worker *w, uint32_t conn)
 	k->known = 1;
 }
 
-/* An accepted conn has no row yet; a dialled one was set up by ctl_in. */
-static void link_accepted(struct worker *w, uint32_t conn)
+/* Its place in the list of links to read stays: the list outlives its conns, and whoever stands there
+ * without a record to open is passed over. */
+void conn_row_new(struct worker *w, uint32_t conn, uint64_t cookie)
 {
-	w->conn[conn] = (struct conn) {.why = CTL_WHY_DONE};
+	struct conn *k = &w->conn[conn];
+
+	*k = (struct conn) {.cookie = cookie, .next_read = k->next_read, .reading = k->reading,
+			    .why = CTL_WHY_DONE};
 }
 
 static void link_closed(struct worker *w, uint32_t conn, uint8_t reason)
@@ -90,8 +94,8 @@ static void link_event(struct worker *w, const struct tcp_event *ev)
 	uint32_t conn = ev->conn;
 
 	if (ev->flags & TCP_OPENED) {
-		if (!w->conn[conn].cookie)
-			link_accepted(w, conn);
+		if (!w->conn[conn].cookie) /* accepted; a dialled one was set up by ctl_in */
+			conn_row_new(w, conn, 0);
 		link_opened(w, conn);
 	}
 	if (ev->flags & TCP_READABLE)

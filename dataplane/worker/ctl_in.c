@@ -2,6 +2,8 @@
  * length, and then acted on. Control is treated as if it had been taken over. */
 #include "dataplane/worker/worker.h"
 
+#include <stdlib.h>
+
 #define MESSAGES_A_TURN 64
 
 /* A message, copied out. */
@@ -51,7 +53,7 @@ static void on_conn_open(struct worker *w, const struct down *d)
 		dial_refused(w, b.cookie, CTL_WHY_RESOURCE);
 		return;
 	}
-	w->conn[conn] = (struct conn) {.cookie = b.cookie, .why = CTL_WHY_DONE};
+	conn_row_new(w, (uint32_t)conn, b.cookie);
 }
 
 /* The conn of a message, if it is a link that we are not closing. */
@@ -97,6 +99,7 @@ static void on_conn_keys(struct worker *w, const struct down *d)
 		len = link_take_early(&w->links, conn, b.in.offset, &early, &at);
 		if (len < 0 || tls_start(&w->tls, conn, &keys) < 0) {
 			count(w->counts, worker_keys_refused);
+			free(early);
 			link_shut(w, conn, CTL_WHY_PROTOCOL);
 		} else {
 			link_secured(&w->links, conn);
@@ -364,7 +367,7 @@ static void on_stream_close(struct worker *w, const struct down *d)
 		return;
 	s = &w->edge.stream[stream];
 	if (s->state == STREAM_DIR && s->out.len) {
-		s->far_end = d->tail[0];
+		s->far_end = d->tail[0] ? d->tail[0] : END_MISC;
 		edge_ready(&w->edge, stream);
 		return;
 	}

@@ -64,7 +64,7 @@ static int say_closed(struct worker *w, uint16_t type, uint32_t index, uint32_t 
 	if (w->epoch && send_up(w, type, id_of(w, type, index), arg, &body, body_len, NULL, 0) < 0)
 		return ERR_FULL;
 	if (type == CTL_CONN_CLOSED) {
-		w->conn[index] = (struct conn) {0};
+		conn_row_new(w, index, 0);
 		tcp_release(w->tcp, index);
 	} else if (type == CTL_CIRC_CLOSED) {
 		circ_free(&w->circs, index);

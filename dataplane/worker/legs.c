@@ -82,9 +82,10 @@ void leg_created(struct worker *w, uint32_t leg, const struct cell *c)
 		return;
 	}
 	if (here(w, k->circ))
-		on_created(w, k->circ, c->command, c->payload);
+		on_created(w, k->circ, leg_id_of(&w->circs, leg), c->command, c->payload);
 	else
-		mesh_send(w, MESH_CREATED, k->circ, WID_NONE, c->command, c->payload, CELL_PAYLOAD);
+		mesh_send(w, MESH_CREATED, k->circ, leg_id_of(&w->circs, leg), c->command,
+			  c->payload, CELL_PAYLOAD);
 }
 
 /* Tells control how an extend went. */
@@ -95,14 +96,16 @@ static void extend_done(struct worker *w, uint32_t circ, bool ok, uint8_t reason
 	ctl_say(w, CTL_CIRC_DONE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), NULL, 0);
 }
 
-void on_created(struct worker *w, wid id, uint8_t command, const uint8_t *payload)
+void on_created(struct worker *w, wid id, wid leg, uint8_t command, const uint8_t *payload)
 {
 	uint32_t circ = circ_check(&w->circs, id);
 	struct circ *k = circ == SLOT_NONE ? NULL : &w->circs.circ[circ];
 	uint16_t len = be16_get(payload);
 
-	if (!k)
+	if (!k || k->leg[SIDE_N] != leg) { /* truncated while this was on its way */
+		count(w->counts, circ_unknown);
 		return;
+	}
 	if (k->state == CIRC_ORIGIN) {
 		if (ctl_say(w, CTL_ORIGIN_RECV, id, command, NULL, 0, payload, CELL_PAYLOAD) < 0)
 			circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
@@ -143,14 +146,8 @@ void leg_send(struct worker *w, wid id, uint8_t command, uint32_t slot)
 	bound = w->params[w->circs.leg[leg].side == SIDE_N ? CTL_PARAM_CELL_QUEUE_MAX_OUT
 							   : CTL_PARAM_CELL_QUEUE_MAX];
 	if (UNLIKELY(queued >= bound)) { /* interop C13 */
-		wid circ = w->circs.leg[leg].circ;
-
 		count(w->counts, circ_queue_full);
-		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
-		if (here(w, circ))
-			on_leg_gone(w, circ, id, DESTROY_RESOURCELIMIT);
-		else
-			mesh_send(w, MESH_LEG_GONE, circ, id, DESTROY_RESOURCELIMIT, NULL, 0);
+		leg_kill(w, leg, DESTROY_RESOURCELIMIT);
 	}
 }
 
@@ -209,27 +206,27 @@ void on_splice(struct worker *w, wid id, wid from, const uint8_t *body, uint16_t
 	struct circ *k = circ == SLOT_NONE ? NULL : &w->circs.circ[circ];
 
 	if (!k || k->state != CIRC_OPEN || k->splice || k->leg[SIDE_N]) {
-		splice_end(w, from, DESTROY_TORPROTOCOL);
+		splice_end(w, from, id, DESTROY_TORPROTOCOL);
 		return;
 	}
 	k->splice = from;
 	circ_say(w, circ, RELAY_RENDEZVOUS2, 0, body, len);
 }
 
-void splice_end(struct worker *w, wid circ, uint8_t reason)
+void splice_end(struct worker *w, wid circ, wid from, uint8_t reason)
 {
 	if (here(w, circ))
-		on_splice_end(w, circ, reason);
+		on_splice_end(w, circ, from, reason);
 	else
-		mesh_send(w, MESH_SPLICE_END, circ, WID_NONE, reason, NULL, 0);
+		mesh_send(w, MESH_SPLICE_END, circ, from, reason, NULL, 0);
 }
 
-void on_splice_end(struct worker *w, wid id, uint8_t reason)
+void on_splice_end(struct worker *w, wid id, wid from, uint8_t reason)
 {
 	uint32_t circ = circ_check(&w->circs, id);
 
-	if (circ == SLOT_NONE)
-		return;
+	if (circ == SLOT_NONE || w->circs.circ[circ].splice != from)
+		return; /* it took another partner, or none */
 	w->circs.circ[circ].splice = WID_NONE; /* the other end needs no second word */
 	circ_shut(w, circ, reason, -1);
 }

@@ -80,7 +80,7 @@ static void on_relay(struct worker *w, uint32_t conn, const struct cell *c)
 		return;
 	}
 	link_used(&w->links, conn);
-	cell_walk(w, w->circs.leg[leg].circ, w->circs.leg[leg].side, c->command, c->payload);
+	cell_walk(w, w->circs.leg[leg].circ, w->circs.leg[leg].side, leg, c->command, c->payload);
 }
 
 static void on_created_cell(struct worker *w, uint32_t conn, const struct cell *c)
@@ -196,11 +196,13 @@ void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t 
 void link_replay_cells(struct worker *w, uint32_t conn)
 {
 	uint8_t *data;
-	size_t len = link_take_held(&w->links, conn, &data);
+	size_t len = link_take_held(&w->links, conn, &data), n;
 
-	if (len)
-		plain_in(w, conn, data, len);
-	cells_flush(w);
+	for (size_t at = 0; at < len && !w->conn[conn].shut; at += n) {
+		n = MIN(len - at, (size_t)TLS_PAYLOAD_MAX);
+		plain_in(w, conn, data + at, n);
+		cells_flush(w); /* cells lie in data and in the link's stash */
+	}
 	free(data);
 }
 

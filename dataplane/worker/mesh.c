@@ -152,7 +152,7 @@ static void do_leg_cell(struct worker *w, const struct mesh_msg *m)
 
 		count(w->counts, worker_slots_out);
 		if (leg != SLOT_NONE)
-			leg_gone(w, leg, DESTROY_RESOURCELIMIT);
+			leg_kill(w, leg, DESTROY_RESOURCELIMIT);
 		return;
 	}
 	memcpy(slot_at(&w->sched, slot)->payload, m->payload, CELL_PAYLOAD);
@@ -166,14 +166,20 @@ static void do_leg_gone(struct worker *w, const struct mesh_msg *m)
 {
 	on_leg_gone(w, m->to, m->from, m->command);
 }
-/* What comes from another worker is from the next hop: the P leg is always with the circuit. */
+/* What comes from another worker is from the next hop: the P leg is always with the circuit. It may
+ * have been truncated while this was on its way. */
 static void do_circ_cell(struct worker *w, const struct mesh_msg *m)
 {
-	cell_walk(w, m->to, SIDE_N, m->command, m->payload);
+	uint32_t circ = circ_check(&w->circs, m->to);
+
+	if (circ == SLOT_NONE || w->circs.circ[circ].leg[SIDE_N] != m->from)
+		count(w->counts, circ_unknown);
+	else
+		cell_walk(w, m->to, SIDE_N, SLOT_NONE, m->command, m->payload);
 }
 static void do_created(struct worker *w, const struct mesh_msg *m)
 {
-	on_created(w, m->to, m->command, m->payload);
+	on_created(w, m->to, m->from, m->command, m->payload);
 }
 static void do_splice(struct worker *w, const struct mesh_msg *m)
 {
@@ -181,11 +187,11 @@ static void do_splice(struct worker *w, const struct mesh_msg *m)
 }
 static void do_splice_cell(struct worker *w, const struct mesh_msg *m)
 {
-	splice_cell(w, m->to, m->payload);
+	splice_cell(w, m->to, m->from, m->payload);
 }
 static void do_splice_end(struct worker *w, const struct mesh_msg *m)
 {
-	on_splice_end(w, m->to, m->command);
+	on_splice_end(w, m->to, m->from, m->command);
 }
 static void do_neighbour(struct worker *w, const struct mesh_msg *m)
 {
