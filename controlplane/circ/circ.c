@@ -143,20 +143,21 @@ void circ_in_refused(const struct circ_in *m)
 	m->c->figures.unknown++; /* its subject ended while the message was on its way down */
 }
 
-/* ---- the messages ---- */
+/* ---- the messages; the door has checked that the body is whole ---- */
 static const struct {
-	uint16_t type, body_len;
+	uint16_t type;
 	void (*in)(const struct circ_in *m);
 } rows[] = {
-	{CTL_CIRC_CREATE, sizeof(struct ctl_circ_create), circ_in_create},
-	{CTL_CIRC_RECV, sizeof(struct ctl_circ_msg), circ_in_recv},
-	{CTL_CIRC_DONE, sizeof(struct ctl_circ_done), circ_in_done},
-	{CTL_CIRC_CLOSED, 0, circ_in_closed},
-	{CTL_STREAM_RECV, sizeof(struct ctl_stream_recv), circ_in_stream},
-	{CTL_STREAM_READ, 0, circ_in_stream_read},
-	{CTL_STREAM_CREDIT, 0, circ_in_stream_credit},
-	{CTL_STREAM_CLOSED, 0, circ_in_stream_closed},
-	{CTL_CTL_REFUSED, sizeof(struct ctl_refused), circ_in_refused},
+	{CTL_CIRC_CREATE, circ_in_create},
+	{CTL_CIRC_RECV, circ_in_recv},
+	{CTL_CIRC_DONE, circ_in_done},
+	{CTL_CIRC_CLOSED, circ_in_closed},
+	{CTL_CIRC_REPLAY, circ_in_replay},
+	{CTL_STREAM_RECV, circ_in_stream},
+	{CTL_STREAM_READ, circ_in_stream_read},
+	{CTL_STREAM_CREDIT, circ_in_stream_credit},
+	{CTL_STREAM_CLOSED, circ_in_stream_closed},
+	{CTL_CTL_REFUSED, circ_in_refused},
 };
 
 void circ_message(struct circs *c, const struct ctl_head *head, const void *body, struct bytes tail)

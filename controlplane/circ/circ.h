@@ -119,8 +119,8 @@ int circ_configure(struct circs *c, const struct circ_settings *s);
 const struct circ_figures *circ_figures(struct circs *c);
 
 /* One message from the door, as its handlers get it: CIRC_CREATE, CIRC_RECV, CIRC_DONE,
- * CIRC_CLOSED, STREAM_RECV, STREAM_READ, STREAM_CREDIT, STREAM_CLOSED, CTL_REFUSED (of a message
- * that this room sent). */
+ * CIRC_CLOSED, CIRC_REPLAY, STREAM_RECV, STREAM_READ, STREAM_CREDIT, STREAM_CLOSED, CTL_REFUSED (of
+ * a message that this room sent). */
 void circ_message(struct circs *c, const struct ctl_head *head, const void *body,
 		  struct bytes tail);
 /* For handshake_pool_new; arg is the struct circs. */

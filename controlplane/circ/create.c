@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-/* Tag of CIRC_ADD, returned by a replay: KH and flags. */
-#define TAG_LEGACY 1
-
 /* Keys and answer go down in one message. */
 static void create_answer(struct circ *k, uint8_t created, const struct handshake_done *d)
 {
@@ -18,9 +15,8 @@ static void create_answer(struct circ *k, uint8_t created, const struct handshak
 	int len = d->reply_len;
 
 	memcpy(add.keys, d->keys, HANDSHAKE_KEYS_LEN);
-	memcpy(add.tag, d->kh, HANDSHAKE_KH_LEN);
-	add.tag[HANDSHAKE_KH_LEN] = add.legacy ? TAG_LEGACY : 0;
 	memcpy(k->kh, d->kh, HANDSHAKE_KH_LEN);
+	circ_tag_put(k, add.tag);
 	if (add.legacy)
 		memcpy(payload, d->reply, d->reply_len);
 	else
@@ -81,8 +77,7 @@ static void create2(struct circ *k, struct bytes payload)
 	}
 }
 
-/* The entry of a circuit that the worker has reserved. */
-static struct circ *circ_begin(struct circs *c, wid id, wid conn)
+struct circ *circ_begin(struct circs *c, wid id, wid conn)
 {
 	struct circ *k = circ_find(c, id);
 

@@ -116,7 +116,7 @@ static void late(unsigned i)
 
 static const uint16_t types[] = {
 	CTL_CIRC_CREATE, CTL_CIRC_RECV,	    CTL_CIRC_DONE,     CTL_CIRC_CLOSED, CTL_STREAM_RECV,
-	CTL_STREAM_READ, CTL_STREAM_CREDIT, CTL_STREAM_CLOSED, CTL_CTL_REFUSED,
+	CTL_STREAM_READ, CTL_STREAM_CREDIT, CTL_STREAM_CLOSED, CTL_CTL_REFUSED, CTL_CIRC_REPLAY,
 };
 
 /* One message: type and mood, id, some bytes for the body, a length and the tail. */
@@ -124,7 +124,7 @@ static void message(struct circs *c, struct reader *r)
 {
 	uint8_t what = rd_u8(r);
 	struct ctl_head head = {.type = types[what % ARRAY_LEN(types)]};
-	uint64_t body[8] = {0};
+	uint64_t body[32] = {0};
 	struct bytes tail;
 
 	mood = rd_u8(r);
@@ -138,6 +138,8 @@ static void message(struct circs *c, struct reader *r)
 					    {0}};
 		memcpy(body, &b, sizeof(b));
 	}
+	if (head.type == CTL_CIRC_REPLAY)
+		rd_copy(r, body, MIN(rd_left(r), sizeof(struct ctl_circ_replay)));
 	tail.len = rd_u16(r) % 600;
 	tail.len = MIN(tail.len, rd_left(r));
 	tail.p = rd_bytes(r, tail.len);

@@ -88,10 +88,20 @@ void circ_in_recv(const struct circ_in *m);   /* table.c */
 void circ_in_done(const struct circ_in *m);   /* extend.c */
 void circ_in_closed(const struct circ_in *m); /* circ.c */
 void circ_in_refused(const struct circ_in *m);
+void circ_in_replay(const struct circ_in *m);	   /* replay.c */
 void circ_in_stream(const struct circ_in *m);	   /* stream.c */
 void circ_in_stream_read(const struct circ_in *m); /* dirstream.c */
 void circ_in_stream_credit(const struct circ_in *m);
 void circ_in_stream_closed(const struct circ_in *m);
+
+/* ---- replay.c ---- */
+/* What the dataplane is to keep of a circuit. It holds KH: wipe it. */
+void circ_tag_put(const struct circ *k, uint8_t tag[CTL_TAG_LEN]);
+void circ_tag_send(const struct circ *k);
+
+/* ---- create.c ---- */
+/* The entry of a circuit that the worker has, in place of an older one. NULL: no memory. */
+struct circ *circ_begin(struct circs *c, wid id, wid conn);
 
 /* ---- circ.c ---- */
 struct circ *circ_find(struct circs *c, wid id);

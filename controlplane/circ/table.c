@@ -39,18 +39,24 @@ void circ_in_recv(const struct circ_in *m)
 	struct circs *c = m->c;
 	struct circ_relay r = {.msg = m->body, .body = m->tail};
 	struct circ *k = circ_find(c, m->head->id);
+	uint8_t purpose;
+	bool introduced;
 	int reason;
 
 	if (!k || !k->open) {
 		c->figures.unknown++;
 		return;
 	}
+	purpose = k->hs.purpose;
+	introduced = k->hs.introduced;
 	r.peer = c->at.out.peer(c->at.out.arg, r.msg->conn);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].command == r.msg->command) {
 			reason = rows[i].handle(k, &r);
 			if (reason)
 				circ_shut(k, (uint8_t)reason);
+			else if (k->hs.purpose != purpose || k->hs.introduced != introduced)
+				circ_tag_send(k);
 			return;
 		}
 	c->figures.malformed++; /* the worker sends up only what stands here */

@@ -183,19 +183,20 @@ static void test_rendezvous(void **state)
 	fake_open(client);
 	fake_open(service);
 	fake_relay(client, RELAY_ESTABLISH_RENDEZVOUS, 0, body, 20);
-	assert_int_equal(fake_n_sent, 1);
+	assert_int_equal(fake_n_sent, 2);
 	assert_int_equal(fake_sent[0].type, CTL_CIRC_SEND);
+	assert_int_equal(fake_sent[1].type, CTL_CIRC_TAG);
 	fake_relay(service, RELAY_RENDEZVOUS1, 0, body, 35);
-	assert_int_equal(fake_sent[1].type, CTL_CIRC_SPLICE);
-	assert_true(fake_sent[1].id == service);
-	memcpy(&splice, fake_sent[1].body, sizeof(splice));
+	assert_int_equal(fake_sent[2].type, CTL_CIRC_SPLICE);
+	assert_true(fake_sent[2].id == service);
+	memcpy(&splice, fake_sent[2].body, sizeof(splice));
 	assert_true(splice.other == client);
 	fake_relay(service, RELAY_RENDEZVOUS1, 0, body, 35);
-	assert_int_equal(fake_sent[2].type, CTL_CIRC_CLOSE);
-	assert_int_equal(fake_sent[2].arg, DESTROY_TORPROTOCOL);
+	assert_int_equal(fake_sent[4].type, CTL_CIRC_CLOSE);
+	assert_int_equal(fake_sent[4].arg, DESTROY_TORPROTOCOL);
 	/* A relay command that the table does not have is dropped. */
 	fake_relay(client, RELAY_DATA, 0, body, 20);
-	assert_int_equal(fake_n_sent, 3);
+	assert_int_equal(fake_n_sent, 5);
 	/* The client's link decides whether INTRODUCE1 may come. */
 	fake_open(service);
 	fake.peer.kind = CTL_PEER_CLIENT;
@@ -208,6 +209,60 @@ static void test_rendezvous(void **state)
 	fake_open(service);
 	fake_relay(service, RELAY_ESTABLISH_RENDEZVOUS, 0, body, 20);
 	assert_int_equal(fake_sent[0].type, CTL_CIRC_SEND);
+}
+
+static void replay(wid id, const uint8_t *tag, bool extended, bool spliced)
+{
+	struct ctl_circ_replay b = {
+		.conn = wid_make(0, 5, 1), .serial = 3, .extended = extended, .spliced = spliced};
+
+	memcpy(b.tag, tag, sizeof(b.tag));
+	fake_n_sent = 0;
+	fake_up(CTL_CIRC_REPLAY, id, 0, &b, NULL, 0);
+}
+
+/* A control that starts anew takes up what the tags of the old one say. */
+static void test_replay(void **state)
+{
+	uint8_t body[60] = "twenty bytes cookie!and a handshake", tag[CTL_TAG_LEN],
+		plain[CTL_TAG_LEN];
+	wid client = ID, other = wid_make(1, 2, 3);
+	struct circ *k;
+
+	fake_open(client);
+	k = circ_find(fake_circs, client);
+	circ_tag_put(k, plain);
+	assert_memory_equal(plain, k->kh, 20);
+	fake_relay(client, RELAY_ESTABLISH_RENDEZVOUS, 0, body, 20);
+	memcpy(tag, fake_sent[1].body, sizeof(tag));
+	circ_forget_all(fake_circs);
+	replay(client, tag, false, false);
+	replay(other, plain, false, false);
+	assert_int_equal(fake_n_sent, 0);
+	assert_memory_equal(circ_find(fake_circs, client)->kh, tag, 20);
+	fake_relay(other, RELAY_RENDEZVOUS1, 3, body, 35);
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_SPLICE);
+	circ_forget_all(fake_circs);
+	/* Spliced already: nobody waits at the cookie any more. */
+	replay(client, tag, false, true);
+	replay(other, plain, false, false);
+	fake_relay(other, RELAY_RENDEZVOUS1, 3, body, 35);
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
+	/* Extended: it does not end here. */
+	replay(other, plain, true, false);
+	fake_relay(other, RELAY_ESTABLISH_RENDEZVOUS, 3, body, 20);
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
+	/* A cookie twice, and a tag that nobody wrote. */
+	circ_forget_all(fake_circs);
+	replay(client, tag, false, false);
+	replay(client, tag, false, false); /* told twice: the same circuit */
+	assert_int_equal(fake_n_sent, 0);
+	replay(other, tag, false, false);
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
+	tag[21] = 77;
+	replay(other, tag, false, false);
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
+	assert_int_equal(circ_figures(fake_circs)->n_circs, 1);
 }
 
 /* So many that the table has to grow. */
@@ -228,8 +283,8 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_refused), WITH(test_fast),	   WITH(test_create2), WITH(test_races),
-		WITH(test_full),    WITH(test_rendezvous), WITH(test_many),
+		WITH(test_refused), WITH(test_fast), WITH(test_create2),    WITH(test_races),
+		WITH(test_replay),  WITH(test_full), WITH(test_rendezvous), WITH(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,20 @@ const struct hs_figures *hs_figures(const struct hs *hs)
 	return &hs->figures;
 }
 
+int hs_restore(struct hs *hs, struct hs_leg *leg, uint8_t purpose, const uint8_t key[32])
+{
+	struct hs_map *m = purpose == HS_INTRO_POINT	? &hs->services
+			   : purpose == HS_REND_WAITING ? &hs->cookies
+							: NULL;
+
+	if (purpose > HS_REND_JOINED || (m && hs_map_find(m, key)))
+		return ERR_MALFORMED;
+	leg->purpose = purpose;
+	if (m)
+		hs_map_add(m, leg, key);
+	return 0;
+}
+
 void hs_leg_gone(struct hs *hs, struct hs_leg *leg)
 {
 	if (leg->listed)

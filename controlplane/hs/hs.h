@@ -73,6 +73,10 @@ int hs_establish_rendezvous(struct hs *hs, struct hs_leg *leg, const struct hs_m
 /* rend-spec section 4.3 (interop O9, O11): splices the two circuits. */
 int hs_rendezvous1(struct hs *hs, struct hs_leg *leg, const struct hs_msg *m);
 
+/* A circuit that an earlier control had given this purpose: it stands in its map again. purpose is
+ * not yet set in leg. 0, or ERR_MALFORMED for a purpose that is none or a key that is in use. */
+int hs_restore(struct hs *hs, struct hs_leg *leg, uint8_t purpose, const uint8_t key[32]);
+
 /* The circuit is gone: it leaves its map. */
 void hs_leg_gone(struct hs *hs, struct hs_leg *leg);
 
