@@ -54,6 +54,7 @@ struct control {
 
 	int64_t keys_at_s, selftest_at_s[2], bandwidth_at_s; /* when each is due again */
 	int64_t said_skew_s;
+	unsigned replays_due; /* workers that have not yet told all that was open when we attached */
 	struct ops_sums counted; /* what dir/ has been told of traffic */
 };
 

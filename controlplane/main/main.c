@@ -80,6 +80,11 @@ static int attach(struct control *c)
 		return ERR_SYSTEM;
 	}
 	close_on_exec(door_workers(c->door));
+	/* Another control was here before, and what it made still flows. Asked for before anything
+	 * else: what a worker sends up about a circuit then comes after its replay. */
+	if (door_epoch(c->door) > 1 &&
+	    door_send_all(c->door, CTL_REPLAY, WID_NONE, 0, NULL, 0, NULL, 0) == 0)
+		c->replays_due = door_workers(c->door);
 	return 0;
 }
 

@@ -121,7 +121,10 @@ static int open_ops(struct control *c)
 			      .version = RAMSON_VERSION, .fill = status_fill, .ctx = c};
 
 	c->ops = ops_new(&s, clock_wall_s());
-	return c->ops ? 0 : ERR_FULL;
+	if (!c->ops)
+		return ERR_FULL;
+	ops_sums(c->ops, &c->counted); /* traffic from before us is not of this second */
+	return 0;
 }
 
 int rooms_open(struct control *c)

@@ -87,9 +87,29 @@ HANDLER(on_refused)
 	circ_message(c->circs, head, body, tail);
 }
 
+/* What the control before us left open: its links by their tags. One that is not ours closes. */
+HANDLER(on_conn_replay)
+{
+	const struct ctl_conn_replay *m = body;
+	struct control *c = now(ctx);
+	int rc = links_replayed(c->links, head->id, &m->local, &m->remote, &m->ready);
+
+	if (rc < 0)
+		door_send(c->door, wid_worker(head->id), CTL_CONN_CLOSE, head->id,
+			  rc == ERR_FULL ? CTL_WHY_RESOURCE : CTL_WHY_PROTOCOL, NULL, 0, NULL, 0);
+}
+
 HANDLER(on_replay_end)
 {
-	log_info("replay has ended");
+	struct control *c = now(ctx);
+	const struct links_stats *s = links_stats(c->links);
+
+	if (!c->replays_due || --c->replays_due)
+		return;
+	links_reclassify(c->links); /* who is a relay may have changed meanwhile */
+	log_notice("a control was here before: %u links and %llu circuits go on",
+		   s->n_clients + s->n_relays,
+		   (unsigned long long)circ_figures(c->circs)->n_circs);
 }
 
 const struct door_row control_table[] = {
@@ -108,6 +128,8 @@ const struct door_row control_table[] = {
 	{CTL_STREAM_CREDIT, on_circ},
 	{CTL_STREAM_CLOSED, on_circ},
 	{CTL_CTL_REFUSED, on_refused},
+	{CTL_CONN_REPLAY, on_conn_replay},
+	{CTL_CIRC_REPLAY, on_circ},
 	{CTL_REPLAY_END, on_replay_end},
 	{0, NULL},
 };
