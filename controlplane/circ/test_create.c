@@ -144,12 +144,15 @@ static void test_races(void **state)
 	assert_int_equal(circ_figures(fake_circs)->n_circs, 1);
 	/* Messages about circuits that do not exist. */
 	fake_relay(ID + 99, RELAY_EXTEND2, 1, "x", 1);
+	assert_int_equal(fake_n_sent, 2); /* there is no entry, so its client must not wait */
+	assert_int_equal(fake_sent[1].type, CTL_CIRC_CLOSE);
+	assert_int_equal(fake_sent[1].arg, DESTROY_RESOURCELIMIT);
 	fake_up(CTL_CIRC_CLOSED, ID + 99, 0, NULL, NULL, 0);
 	fake_up(CTL_STREAM_READ, ID + 99, 0, NULL, "x", 1);
 	fake_up(CTL_STREAM_CREDIT, ID + 99, 5, NULL, NULL, 0);
 	fake_up(CTL_STREAM_CLOSED, ID + 99, 0, NULL, NULL, 0);
 	fake_up(CTL_CONN_OPENED, ID, 0, NULL, NULL, 0);
-	assert_int_equal(fake_n_sent, 1);
+	assert_int_equal(fake_n_sent, 2);
 }
 
 static void test_full(void **state)

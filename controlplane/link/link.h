@@ -61,8 +61,9 @@ void links_cell(struct links *l, wid conn, const uint8_t *cell, size_t len);
 void links_closed(struct links *l, wid conn, uint64_t cookie, unsigned why);
 /* The dataplane is gone and every conn with it: drops all links, fails who waits. */
 void links_lost(struct links *l);
-/* After a restart of control: a link that was open before, by the tag of its CONN_READY. 0, or
- * ERR_MALFORMED for a tag that is not ours (the caller closes the conn), or ERR_FULL. */
+/* After a restart of control: a link that was open before, by the tag of its CONN_READY. 0, also
+ * for one that was made since and is known; ERR_MALFORMED for a tag that is not ours or ERR_FULL:
+ * the caller closes the conn. */
 int links_replayed(struct links *l, wid conn, const struct addr *local, const struct addr *remote,
 		   const struct ctl_conn_ready *ready);
 

@@ -399,9 +399,11 @@ int links_replayed(struct links *l, wid conn, const struct addr *local, const st
 	struct tag tag;
 	uint64_t age_s;
 
+	if (link_find(l, conn))
+		return 0;
 	memcpy(&tag, ready->tag, sizeof(tag));
-	if (tag.version != TAG_VERSION || !conn || link_find(l, conn) ||
-	    ready->peer > CTL_PEER_RELAY || ready->link_proto < 4 || ready->link_proto > 5)
+	if (tag.version != TAG_VERSION || !conn || ready->peer > CTL_PEER_RELAY ||
+	    ready->link_proto < 4 || ready->link_proto > 5)
 		return ERR_MALFORMED;
 	k = link_new(l, ready->initiator);
 	if (!k)

@@ -253,6 +253,9 @@ static void replayed(void **state)
 			 ERR_MALFORMED);
 	assert_int_equal(links_replayed(DIALS->links, w.a->conn, &DIALS->at, &SERVES->at, &ready),
 			 0);
+	/* Told twice, or of one that was made since: it stays what it is. */
+	assert_int_equal(links_replayed(DIALS->links, w.a->conn, &DIALS->at, &SERVES->at, &bad), 0);
+	assert_int_equal(links_stats(DIALS->links)->n_links, 1);
 	p = link_peer(DIALS->links, w.a->conn);
 	assert_memory_equal(p->ed_id, keys_ed_id(SERVES->keys), KEYS_ED_ID);
 	assert_true(p->initiator && p->canonical && p->has_ed);

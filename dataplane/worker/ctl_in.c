@@ -452,6 +452,20 @@ static const struct down_row {
 	[CTL_REPLAY] = {0, false, on_replay},
 };
 
+/* A control that has attached since the last look: what the one before it was deciding is void. */
+static void look_at_epoch(struct worker *w)
+{
+	uint32_t epoch = __atomic_load_n(&w->plane->ctl->epoch, __ATOMIC_ACQUIRE);
+	bool again = w->epoch != 0;
+
+	if (epoch == w->epoch)
+		return;
+	w->epoch = epoch;
+	w->up_stuck_us = w->now_us;
+	if (again)
+		replay_forget(w);
+}
+
 static void message(struct worker *w, const uint8_t *bytes, size_t len)
 {
 	const struct down_row *row;
@@ -472,6 +486,8 @@ static void message(struct worker *w, const uint8_t *bytes, size_t len)
 	}
 	d.tail_len = len - sizeof(d.head) - row->body_len;
 	if (d.head.epoch != w->epoch)
+		look_at_epoch(w); /* it may have attached since this turn began */
+	if (d.head.epoch != w->epoch)
 		count(w->counts, worker_down_epoch);
 	else
 		row->act(w, &d);
@@ -480,17 +496,9 @@ static void message(struct worker *w, const uint8_t *bytes, size_t len)
 /* Every message down may carry a secret: its slots are wiped as they are read. */
 void ctl_in(struct worker *w)
 {
-	uint32_t epoch = __atomic_load_n(&w->plane->ctl->epoch, __ATOMIC_ACQUIRE);
 	int len;
 
-	if (epoch != w->epoch) {
-		bool again = w->epoch != 0;
-
-		w->epoch = epoch;
-		w->up_stuck_us = w->now_us;
-		if (again)
-			replay_forget(w);
-	}
+	look_at_epoch(w);
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		len = ring_recv(&w->down, w->message, true);
 		if (!len)
