@@ -9,9 +9,10 @@
 
 #include "controlplane/config/config.h"
 #include "controlplane/keys/keys.h"
+#include "controlplane/dir/test_world.h"
 #include "controlplane/origin/fake_relay.h"
 
-struct world {
+struct scene {
 	struct config config;
 	struct dir *dir;
 	struct keys *keys;
@@ -23,7 +24,7 @@ struct world {
 	size_t len;
 	uint32_t sum;
 };
-static struct world w;
+static struct scene w;
 
 static uint32_t sum_of(const uint8_t *p, size_t len)
 {
@@ -49,7 +50,7 @@ static int no_fetch(void *ctx, const struct dir_target *to, const uint8_t *reque
 	return ERR_SYSTEM;
 }
 
-static void world_make(void)
+static void scene_make(void)
 {
 	static const char torrc[] = "Nickname test\nORPort 10.0.0.9:9001\nAddress 10.0.0.9\n"
 				    "DataplanePort tap:x\nDataplaneAddress 10.0.0.9/24\n"
@@ -87,7 +88,7 @@ static void world_make(void)
 	assert_non_null(w.fake.o);
 }
 
-static void world_free(void)
+static void scene_free(void)
 {
 	char cmd[96];
 
@@ -125,7 +126,7 @@ static uint8_t *answer_make(size_t len, size_t *total, uint32_t *sum)
 	return p;
 }
 
-static void ask(const char *request, size_t len, size_t max_len, bool with_ntor)
+static void fetch_one(const char *request, size_t len, size_t max_len, bool with_ntor)
 {
 	struct dir_target t;
 
@@ -146,7 +147,7 @@ static void bodies_of_all_sizes(void **state)
 				       101 * 498, 500 * 498, 1000 * 498, 1100 * 498, 3000000};
 	struct origin_status s;
 
-	world_make();
+	scene_make();
 	for (unsigned i = 0; i < 2 * ARRAY_LEN(sizes); i++) {
 		size_t size = sizes[i / 2], total;
 		uint32_t sum;
@@ -155,7 +156,7 @@ static void bodies_of_all_sizes(void **state)
 
 		w.fake.answer = answer;
 		w.fake.answer_len = total;
-		ask("GET /x HTTP/1.0\r\n\r\n", 19, 4000000, i & 1);
+		fetch_one("GET /x HTTP/1.0\r\n\r\n", 19, 4000000, i & 1);
 		assert_int_equal(w.n_done, 1);
 		assert_int_equal(w.status, 200);
 		if (size) {
@@ -174,7 +175,7 @@ static void bodies_of_all_sizes(void **state)
 	assert_int_equal(s.n_circs, 0);
 	assert_int_equal(s.n_fetches, 0);
 	assert_int_equal(s.n_failed, 0);
-	world_free();
+	scene_free();
 }
 
 static void a_large_upload_keeps_the_windows(void **state)
@@ -182,31 +183,31 @@ static void a_large_upload_keeps_the_windows(void **state)
 	static char request[700000];
 	static const char answer[] = "HTTP/1.0 200 Fine\r\n\r\n";
 
-	world_make();
+	scene_make();
 	memset(request, 'r', sizeof(request));
 	w.fake.answer = (const uint8_t *)answer;
 	w.fake.answer_len = sizeof(answer) - 1;
-	ask(request, sizeof(request), 1000, true);
+	fetch_one(request, sizeof(request), 1000, true);
 	assert_int_equal(w.n_done, 1);
 	assert_int_equal(w.status, 200);
 	assert_int_equal(w.fake.circ[0].request_len, sizeof(request));
 	assert_memory_equal(w.fake.circ[0].request, request, sizeof(request));
 	/* some cells were short, for tags that cannot be guessed */
 	assert_true(w.fake.circ[0].n_got > (sizeof(request) + RELAY_BODY - 1) / RELAY_BODY);
-	world_free();
+	scene_free();
 }
 
 static void a_reason_stands_in_for_a_body(void **state)
 {
 	static const char answer[] = "HTTP/1.0 400 Your descriptor is bad\r\n\r\n";
 
-	world_make();
+	scene_make();
 	w.fake.answer = (const uint8_t *)answer;
 	w.fake.answer_len = sizeof(answer) - 1;
-	ask("POST / HTTP/1.0\r\n\r\n", 19, 1000, false);
+	fetch_one("POST / HTTP/1.0\r\n\r\n", 19, 1000, false);
 	assert_int_equal(w.status, 400);
 	assert_int_equal(w.sum, sum_of((const uint8_t *)"Your descriptor is bad", 22));
-	world_free();
+	scene_free();
 }
 
 static void each_trouble_is_told_once(void **state)
@@ -234,14 +235,14 @@ static void each_trouble_is_told_once(void **state)
 	size_t total;
 	uint8_t *answer = answer_make(200000, &total, &sum);
 
-	world_make();
+	scene_make();
 	w.fake.answer = answer;
 	w.fake.answer_len = total;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		struct origin_status s;
 
 		w.fake.trouble = rows[i].trouble;
-		ask("GET /x HTTP/1.0\r\n\r\n", 19, rows[i].status == ERR_FULL ? 100000 : 300000,
+		fetch_one("GET /x HTTP/1.0\r\n\r\n", 19, rows[i].status == ERR_FULL ? 100000 : 300000,
 		    false);
 		assert_int_equal(w.n_done, rows[i].waits ? 0 : 1);
 		w.fake.now_us += 61000000;
@@ -252,20 +253,20 @@ static void each_trouble_is_told_once(void **state)
 		assert_int_equal(s.n_circs, 0);
 	}
 	free(answer);
-	world_free();
+	scene_free();
 }
 
 static void a_wrong_sendme_tag_ends_the_circuit(void **state)
 {
 	static char request[200 * 498];
 
-	world_make();
+	scene_make();
 	w.fake.trouble = FAKE_SENDME_TAG;
 	memset(request, 'r', sizeof(request));
-	ask(request, sizeof(request), 1000, true);
+	fetch_one(request, sizeof(request), 1000, true);
 	assert_int_equal(w.n_done, 1);
 	assert_int_equal(w.status, ERR_MALFORMED);
-	world_free();
+	scene_free();
 }
 
 static void a_link_that_comes_late(void **state)
@@ -273,11 +274,11 @@ static void a_link_that_comes_late(void **state)
 	static const char answer[] = "HTTP/1.0 200 OK\r\n\r\nhello";
 	struct dir_target t;
 
-	world_make();
+	scene_make();
 	w.fake.late_links = 1;
 	w.fake.answer = (const uint8_t *)answer;
 	w.fake.answer_len = sizeof(answer) - 1;
-	ask("GET /x HTTP/1.0\r\n\r\n", 19, 100, false);
+	fetch_one("GET /x HTTP/1.0\r\n\r\n", 19, 100, false);
 	assert_int_equal(w.n_done, 1);
 	assert_int_equal(w.len, 5);
 	/* the fetch gives up first: the link then finds nobody */
@@ -297,7 +298,7 @@ static void a_link_that_comes_late(void **state)
 	w.fake.link_done(w.fake.link_arg, wid_make(0, 7, 1), 0);
 	w.fake.o = NULL;
 	assert_int_equal(w.n_done, 1);
-	world_free();
+	scene_free();
 }
 
 static void too_many_fetches_are_refused(void **state)
@@ -305,7 +306,7 @@ static void too_many_fetches_are_refused(void **state)
 	struct dir_target t;
 	unsigned n = 0;
 
-	world_make();
+	scene_make();
 	w.fake.trouble = FAKE_SILENT;
 	target_make(&t, false);
 	while (n < 1000 && origin_fetch(w.fake.o, &t, (const uint8_t *)"x", 1, 9, fetched, &w) == 0)
@@ -315,14 +316,14 @@ static void too_many_fetches_are_refused(void **state)
 	origin_tick(w.fake.o, w.fake.now_us);
 	assert_int_equal(w.n_done, 64);
 	assert_int_equal(origin_fetch(w.fake.o, &t, (const uint8_t *)"x", 1, 9, fetched, &w), 0);
-	world_free();
+	scene_free();
 }
 
 static void stray_messages_do_nothing(void **state)
 {
 	uint8_t payload[CELL_PAYLOAD] = {0};
 
-	world_make();
+	scene_make();
 	origin_recv(w.fake.o, wid_make(3, 4, 5), CELL_RELAY, payload, sizeof(payload), 1);
 	origin_recv(w.fake.o, WID_NONE, CELL_RELAY, payload, 3, 1);
 	origin_closed(w.fake.o, wid_make(3, 4, 5), 1, 1);
@@ -330,7 +331,76 @@ static void stray_messages_do_nothing(void **state)
 	assert_int_equal(origin_selftest(w.fake.o, 4, 1), ERR_NOT_NOW); /* nobody is known */
 	assert_int_equal(origin_selftest(w.fake.o, 6, 1), ERR_NOT_NOW);
 	assert_int_equal(origin_bandwidth_test(w.fake.o, 1), ERR_NOT_NOW);
-	world_free();
+	scene_free();
+}
+
+/* Four circuits through two others each to ourselves, then DROP cells over them. */
+static void self_tests(void **state)
+{
+	struct origin_setup os = {0};
+	struct onion_keys *ours;
+	struct world dw; /* dir's own test world: six relays of a real network */
+	struct fake *f = &w.fake;
+	struct origin_status s;
+	unsigned n_drop = 0;
+
+	world_open(&dw, real_authorities, true, REAL_NOW);
+	fake_init(f, &os.ops);
+	ours = keys_onion_get(dw.keys);
+	memcpy(f->keys.onion[1].secret, ours->ntor[0].secret, 32);
+	memcpy(f->keys.onion[1].public, ours->ntor[0].public_key, 32);
+	f->keys.n_onion = 2;
+	memcpy(f->keys.ed_id, keys_ed_id(dw.keys), 32);
+	onion_keys_put(ours);
+	for (unsigned i = 0; i < dir_n_nodes(dw.dir); i++) /* whose secrets the fake relay has */
+		memcpy(dw.dir->current[FLAVOUR_MICRODESC]->nodes[i].ntor_key,
+		       f->keys.onion[0].public, 32);
+	os.config = &dw.config;
+	os.keys = dw.keys;
+	os.dir = dw.dir;
+	f->o = origin_new(&os, 0);
+	assert_int_equal(origin_selftest(f->o, 6, 1), ERR_NOT_NOW); /* we have no such address */
+	assert_int_equal(origin_bandwidth_test(f->o, 1), ERR_NOT_NOW); /* but begins to build */
+	assert_int_equal(origin_selftest(f->o, 4, 1), 0);
+	fake_run(f);
+	assert_int_equal(f->n_circs, ORIGIN_TESTS);
+	origin_status(f->o, &s);
+	assert_int_equal(s.n_opened, ORIGIN_TESTS);
+	for (unsigned i = 0; i < ORIGIN_TESTS; i++) {
+		assert_int_equal(f->circ[i].n_hops, 3);
+		assert_int_equal(f->circ[i].n_early, 2);
+		assert_memory_equal(f->circ[i].extended_to[2], keys_rsa_id(dw.keys), 20);
+		assert_non_null(dir_node_by_rsa(dw.dir, f->circ[i].extended_to[1]));
+	}
+	assert_int_equal(origin_bandwidth_test(f->o, 2), ORIGIN_TESTS);
+	for (unsigned i = 0; i < 20; i++)
+		origin_tick(f->o, 3 + i);
+	for (unsigned i = 0; i < ORIGIN_TESTS; i++)
+		n_drop += f->circ[i].n_drop;
+	assert_int_equal(n_drop, 1000);
+	dw.config.relay_rate = 5140; /* ten seconds of it are a hundred cells */
+	assert_int_equal(origin_bandwidth_test(f->o, 30), ORIGIN_TESTS);
+	for (unsigned i = 0; i < 20; i++)
+		origin_tick(f->o, 40 + i);
+	for (unsigned i = 0; i < ORIGIN_TESTS; i++)
+		n_drop += f->circ[i].n_drop;
+	assert_int_equal(n_drop, 1000 + 1000 + 100);
+	/* unused they go after a while; a dead dataplane takes them all */
+	origin_tick(f->o, 290000000);
+	origin_status(f->o, &s);
+	assert_int_equal(s.n_circs, ORIGIN_TESTS);
+	origin_lost(f->o);
+	origin_tick(f->o, 290000001);
+	origin_status(f->o, &s);
+	assert_int_equal(s.n_circs, 0);
+	assert_int_equal(origin_selftest(f->o, 4, 290000002), 0);
+	fake_run(f);
+	origin_tick(f->o, 290000002 + 301000000ull);
+	origin_status(f->o, &s);
+	assert_int_equal(s.n_circs, 0);
+	origin_free(f->o);
+	fake_fini(f);
+	world_close(&dw);
 }
 
 int main(void)
@@ -344,6 +414,7 @@ int main(void)
 		cmocka_unit_test(a_link_that_comes_late),
 		cmocka_unit_test(too_many_fetches_are_refused),
 		cmocka_unit_test(stray_messages_do_nothing),
+		cmocka_unit_test(self_tests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
