@@ -355,7 +355,7 @@ static void test_argv(void **state)
 {
 	static const char *const want[] = {
 		"/b/ramson-dataplane", "--port", "tap:t0", "--address", "10.255.0.2/24", "--gateway",
-		"10.255.0.1", "--cores", "0,1", "--polling", "adaptive", "--log", "notice"};
+		"10.255.0.1", "--listen", "9001", "--cores", "0,1", "--polling", "adaptive", "--log", "notice"};
 	struct field *f = *state;
 	char **argv = parent_dataplane_argv("/b", &f->config);
 	struct parent_setup s = PARENT_SETUP_DEFAULT;
