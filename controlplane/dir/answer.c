@@ -1,4 +1,5 @@
-/* answer.c - answers to directory requests: their heads, and their bodies packed as they are read. */
+/* answer.c - answers to directory requests: their heads, and their bodies packed as they are read.
+ */
 #include "controlplane/dir/answer.h"
 
 #include <stdlib.h>
@@ -70,10 +71,9 @@ static bool is_private(const struct addr *a)
 	static const struct {
 		uint8_t family, bits, ip[4];
 	} nets[] = {
-		{4, 8, {0}},	    {4, 8, {10}},	    {4, 8, {127}},
-		{4, 16, {169, 254}}, {4, 12, {172, 16}},    {4, 16, {192, 168}},
-		{6, 32, {0}},	    {6, 7, {0xfc}},	    {6, 10, {0xfe, 0x80}},
-		{6, 10, {0xfe, 0xc0}},
+		{4, 8, {0}},	       {4, 8, {10}},	      {4, 8, {127}}, {4, 16, {169, 254}},
+		{4, 12, {172, 16}},    {4, 16, {192, 168}},   {6, 32, {0}},  {6, 7, {0xfc}},
+		{6, 10, {0xfe, 0x80}}, {6, 10, {0xfe, 0xc0}},
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(nets); i++)

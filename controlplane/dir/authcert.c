@@ -6,8 +6,8 @@
 #include "controlplane/dir/docs.h"
 #include "controlplane/keys/keys.h"
 
-#define KEY_DER_MAX 2048
-#define CERT_MAX    16384
+#define KEY_DER_MAX   2048
+#define CERT_MAX      16384
 #define PER_AUTHORITY 4 /* newest ones kept */
 
 /* What was read of one certificate, before it is believed. */
@@ -27,8 +27,7 @@ static EVP_PKEY *key_read(const struct line *l, uint8_t digest[20])
 	EVP_PKEY *key;
 	size_t len;
 
-	if (!bytes_are(l->tag, "RSA PUBLIC KEY") ||
-	    base64_get(l->object, der, sizeof(der), &len))
+	if (!bytes_are(l->tag, "RSA PUBLIC KEY") || base64_get(l->object, der, sizeof(der), &len))
 		return NULL;
 	key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)len);
 	if (key && (p != der + len || EVP_PKEY_bits(key) > 8192)) {
@@ -124,8 +123,7 @@ static int raw_check(const struct raw_cert *r)
 	if (!r->has_version || !r->has_print || !r->has_published || !r->has_expires ||
 	    !r->identity || !r->c->signing_key || !r->cross.len || !r->certification.len)
 		return ERR_MALFORMED;
-	if (memcmp(r->identity_digest, r->c->v3ident, 20) != 0 ||
-	    r->c->expires < r->c->published)
+	if (memcmp(r->identity_digest, r->c->v3ident, 20) != 0 || r->c->expires < r->c->published)
 		return ERR_CRYPTO;
 	digest_sha1(r->start, (size_t)(r->signed_end - r->start), digest);
 	if (!sig_holds(r->c->signing_key, r->identity_digest, r->cross) ||

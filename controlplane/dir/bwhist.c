@@ -92,8 +92,8 @@ static void state_put(const char *data_dir, const char *kind, const char *what, 
 		log_warn("Cannot write %s to %s/state.", keyword, data_dir);
 }
 
-static void list_put(const struct bwhist *b, const uint64_t *past, uint64_t present,
-		     unsigned scale, const char *data_dir, const char *kind, const char *what)
+static void list_put(const struct bwhist *b, const uint64_t *past, uint64_t present, unsigned scale,
+		     const char *data_dir, const char *kind, const char *what)
 {
 	struct text t = {0};
 

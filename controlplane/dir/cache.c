@@ -8,11 +8,11 @@
 
 #include "controlplane/dir/internal.h"
 
-#define FILE_MAX_LEN   (256u << 20)
-#define WRITE_EVERY_S  600
-#define STATE_EVERY_S  3600
-#define MD_KEEP_S      (7 * 86400)
-#define ROUTER_KEEP_S  (5 * 86400)
+#define FILE_MAX_LEN  (256u << 20)
+#define WRITE_EVERY_S 600
+#define STATE_EVERY_S 3600
+#define MD_KEEP_S     (7 * 86400)
+#define ROUTER_KEEP_S (5 * 86400)
 
 static const struct {
 	const char *consensus, *docs, *journal;

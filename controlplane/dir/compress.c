@@ -108,8 +108,8 @@ static int zstd_open(struct packer *p)
 {
 	if (p->way == UNPACK) {
 		p->zd = ZSTD_createDCtx();
-		return p->zd && !ZSTD_isError(ZSTD_DCtx_setParameter(p->zd, ZSTD_d_windowLogMax,
-								     23))
+		return p->zd && !ZSTD_isError(
+					ZSTD_DCtx_setParameter(p->zd, ZSTD_d_windowLogMax, 23))
 			       ? 0
 			       : ERR_FULL;
 	}

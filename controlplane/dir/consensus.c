@@ -20,8 +20,15 @@ struct parse {
 	const uint8_t *signed_end; /* NULL until the first signature */
 	unsigned seen;		   /* bits of SEEN_* */
 };
-enum { SEEN_VERSION = 1, SEEN_STATUS = 2, SEEN_AFTER = 4, SEEN_FRESH = 8, SEEN_UNTIL = 16,
-       SEEN_FOOTER = 32, SEEN_ALL = 63 };
+enum {
+	SEEN_VERSION = 1,
+	SEEN_STATUS = 2,
+	SEEN_AFTER = 4,
+	SEEN_FRESH = 8,
+	SEEN_UNTIL = 16,
+	SEEN_FOOTER = 32,
+	SEEN_ALL = 63
+};
 
 /* ---- the head ---- */
 static int take_version(struct parse *p, const struct line *l)
@@ -171,13 +178,20 @@ static const struct {
 	const char *name;
 	uint16_t flag;
 } flags[] = {
-	{"Authority", DIR_AUTHORITY}, {"BadExit", DIR_BAD_EXIT},
-	{"Exit", DIR_EXIT},	      {"Fast", DIR_FAST},
-	{"Guard", DIR_GUARD},	      {"HSDir", DIR_HSDIR},
-	{"Running", DIR_RUNNING},     {"Stable", DIR_STABLE},
-	{"StaleDesc", DIR_STALE_DESC}, {"V2Dir", DIR_V2DIR},
-	{"Valid", DIR_VALID},	      {"NoEdConsensus", DIR_NO_ED},
-	{"Sybil", DIR_SYBIL},	      {"MiddleOnly", DIR_MIDDLE_ONLY},
+	{"Authority", DIR_AUTHORITY},
+	{"BadExit", DIR_BAD_EXIT},
+	{"Exit", DIR_EXIT},
+	{"Fast", DIR_FAST},
+	{"Guard", DIR_GUARD},
+	{"HSDir", DIR_HSDIR},
+	{"Running", DIR_RUNNING},
+	{"Stable", DIR_STABLE},
+	{"StaleDesc", DIR_STALE_DESC},
+	{"V2Dir", DIR_V2DIR},
+	{"Valid", DIR_VALID},
+	{"NoEdConsensus", DIR_NO_ED},
+	{"Sybil", DIR_SYBIL},
+	{"MiddleOnly", DIR_MIDDLE_ONLY},
 };
 
 const char *dir_flags_text(uint16_t mask, char buf[160])

@@ -1,5 +1,5 @@
-/* descriptor.c - our server descriptor, line by line in tor's order, and the two signatures that end
- * it and the extra-info (dir-spec section 2.1.1, interop 2.6). */
+/* descriptor.c - our server descriptor, line by line in tor's order, and the two signatures that
+ * end it and the extra-info (dir-spec section 2.1.1, interop 2.6). */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -85,8 +85,7 @@ static void put_fingerprint(const struct dir *d, struct text *t)
 }
 
 static void put_facts(const struct dir *d, const struct own_document *o,
-		      const uint8_t extra_sha1[20], const uint8_t extra_sha256[32],
-		      struct text *t)
+		      const uint8_t extra_sha1[20], const uint8_t extra_sha256[32], struct text *t)
 {
 	text_printf(t, "platform Ramson 0.1.0 on Linux\nproto %s\npublished ", dir_proto_line);
 	text_time(t, o->published);
@@ -150,7 +149,7 @@ static void family_name(const char *name, char out[64])
 static void put_family(const struct dir *d, struct text *t)
 {
 	const struct config_list *l = &d->config->my_family;
-	char (*names)[64] = l->n > 0 ? calloc((size_t)l->n + 1, sizeof(*names)) : NULL;
+	char(*names)[64] = l->n > 0 ? calloc((size_t)l->n + 1, sizeof(*names)) : NULL;
 	char **sorted = names ? calloc((size_t)l->n + 1, sizeof(*sorted)) : NULL;
 	int n = 0;
 

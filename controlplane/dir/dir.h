@@ -28,8 +28,8 @@ typedef void (*dir_fetched)(void *arg, int status, const uint8_t *body, size_t l
 /* Starts a fetch over one BEGIN_DIR stream: sends request (a whole HTTP/1.0 request, copied) and
  * hands at most max_len bytes of body, after decompression, to done. 0, or ERR_*: done then is not
  * called. */
-typedef int (*dir_fetch)(void *ctx, const struct dir_target *to, const uint8_t *request,
-			 size_t len, size_t max_len, dir_fetched done, void *arg);
+typedef int (*dir_fetch)(void *ctx, const struct dir_target *to, const uint8_t *request, size_t len,
+			 size_t max_len, dir_fetched done, void *arg);
 
 /* ---- life ---- */
 struct dir_setup {
@@ -76,7 +76,7 @@ struct dir_node {
 	uint8_t ntor_key[32]; /* likewise */
 	uint8_t md_digest[32];
 	bool has_md;
-	uint16_t flags; /* enum dir_flag */
+	uint16_t flags;	    /* enum dir_flag */
 	uint32_t bandwidth; /* consensus weight, KB/s */
 	struct addr or4, or6;
 	char nickname[20];
@@ -98,39 +98,39 @@ void dir_target_of(struct dir_target *t, const struct dir_node *n);
 bool dir_is_authority(const struct dir *d, const uint8_t rsa_id[20]);
 
 /* ---- consensus parameters: X(name, default, min, max, ctl parameter it goes to or -1) ---- */
-#define DIR_PARAMS(X)                                                                             \
-	X(circwindow, 1000, 100, 1000, CTL_PARAM_CIRCWINDOW)                                      \
-	X(sendme_emit_min_version, 1, 0, 255, CTL_PARAM_SENDME_EMIT_MIN)                          \
-	X(sendme_accept_min_version, 0, 0, 255, CTL_PARAM_SENDME_ACCEPT_MIN)                      \
-	X(circ_max_cell_queue_size, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX)                \
-	X(circ_max_cell_queue_size_out, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX_OUT)        \
-	X(cellq_high, 256, 1, 1000, CTL_PARAM_CELLQ_HIGH)                                         \
-	X(cellq_low, 10, 1, 1000, CTL_PARAM_CELLQ_LOW)                                            \
-	X(CircuitPriorityHalflifeMsec, 30000, 1, INT32_MAX, CTL_PARAM_EWMA_HALFLIFE_MS)           \
-	X(KISTSchedRunInterval, 2, 2, 100, CTL_PARAM_KIST_INTERVAL_MS)                            \
-	X(nf_ito_low, 1500, 0, 60000, CTL_PARAM_NF_ITO_LOW)                                       \
-	X(nf_ito_high, 9500, 0, 60000, CTL_PARAM_NF_ITO_HIGH)                                     \
-	X(nf_pad_before_usage, 1, 0, 1, CTL_PARAM_NF_PAD_BEFORE_USAGE)                            \
-	X(nf_pad_relays, 0, 0, 1, CTL_PARAM_NF_PAD_RELAYS)                                        \
-	X(nf_conntimeout_relays, 3600, 60, 604800, CTL_PARAM_NF_CONNTIMEOUT_RELAYS)               \
-	X(AllowNonearlyExtend, 0, 0, 1, CTL_PARAM_ALLOW_NONEARLY_EXTEND)                          \
-	X(ExtendByEd25519ID, 0, 0, 1, -1)                                                         \
-	X(MaxOnionQueueDelay, 1750, 1, INT32_MAX, -1)                                             \
-	X(onion_queue_wait_cutoff, 5, 1, INT32_MAX, -1)                                           \
-	X(overload_onionskin_ntor_scale_percent, 1000, 0, 100000, -1)                             \
-	X(overload_onionskin_ntor_period_secs, 21600, 0, INT32_MAX, -1)                           \
-	X(publish_dummy_tap_key, 1, 0, 1, -1)                                                     \
-	X(onion_key_rotation_days, 28, 1, 90, -1)                                                 \
-	X(onion_key_grace_period_days, 7, 1, 90, -1)                                              \
-	X(assume_reachable, 0, 0, 1, -1)                                                          \
-	X(assume_reachable_ipv6, 0, 0, 1, -1)                                                     \
-	X(refuseunknownexits, 1, 0, 1, -1)                                                        \
-	X(allow_network_reentry, 0, 0, 1, -1)                                                     \
-	X(exit_dns_timeout, 1000, 1, 120000, -1)                                                  \
-	X(exit_dns_num_attempts, 2, 0, 255, -1)                                                   \
-	X(HiddenServiceEnableIntroDoSDefense, 0, 0, 1, -1)                                        \
-	X(HiddenServiceEnableIntroDoSRatePerSec, 25, 0, INT32_MAX, -1)                            \
-	X(HiddenServiceEnableIntroDoSBurstPerSec, 200, 0, INT32_MAX, -1)                          \
+#define DIR_PARAMS(X)                                                                              \
+	X(circwindow, 1000, 100, 1000, CTL_PARAM_CIRCWINDOW)                                       \
+	X(sendme_emit_min_version, 1, 0, 255, CTL_PARAM_SENDME_EMIT_MIN)                           \
+	X(sendme_accept_min_version, 0, 0, 255, CTL_PARAM_SENDME_ACCEPT_MIN)                       \
+	X(circ_max_cell_queue_size, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX)                 \
+	X(circ_max_cell_queue_size_out, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX_OUT)         \
+	X(cellq_high, 256, 1, 1000, CTL_PARAM_CELLQ_HIGH)                                          \
+	X(cellq_low, 10, 1, 1000, CTL_PARAM_CELLQ_LOW)                                             \
+	X(CircuitPriorityHalflifeMsec, 30000, 1, INT32_MAX, CTL_PARAM_EWMA_HALFLIFE_MS)            \
+	X(KISTSchedRunInterval, 2, 2, 100, CTL_PARAM_KIST_INTERVAL_MS)                             \
+	X(nf_ito_low, 1500, 0, 60000, CTL_PARAM_NF_ITO_LOW)                                        \
+	X(nf_ito_high, 9500, 0, 60000, CTL_PARAM_NF_ITO_HIGH)                                      \
+	X(nf_pad_before_usage, 1, 0, 1, CTL_PARAM_NF_PAD_BEFORE_USAGE)                             \
+	X(nf_pad_relays, 0, 0, 1, CTL_PARAM_NF_PAD_RELAYS)                                         \
+	X(nf_conntimeout_relays, 3600, 60, 604800, CTL_PARAM_NF_CONNTIMEOUT_RELAYS)                \
+	X(AllowNonearlyExtend, 0, 0, 1, CTL_PARAM_ALLOW_NONEARLY_EXTEND)                           \
+	X(ExtendByEd25519ID, 0, 0, 1, -1)                                                          \
+	X(MaxOnionQueueDelay, 1750, 1, INT32_MAX, -1)                                              \
+	X(onion_queue_wait_cutoff, 5, 1, INT32_MAX, -1)                                            \
+	X(overload_onionskin_ntor_scale_percent, 1000, 0, 100000, -1)                              \
+	X(overload_onionskin_ntor_period_secs, 21600, 0, INT32_MAX, -1)                            \
+	X(publish_dummy_tap_key, 1, 0, 1, -1)                                                      \
+	X(onion_key_rotation_days, 28, 1, 90, -1)                                                  \
+	X(onion_key_grace_period_days, 7, 1, 90, -1)                                               \
+	X(assume_reachable, 0, 0, 1, -1)                                                           \
+	X(assume_reachable_ipv6, 0, 0, 1, -1)                                                      \
+	X(refuseunknownexits, 1, 0, 1, -1)                                                         \
+	X(allow_network_reentry, 0, 0, 1, -1)                                                      \
+	X(exit_dns_timeout, 1000, 1, 120000, -1)                                                   \
+	X(exit_dns_num_attempts, 2, 0, 255, -1)                                                    \
+	X(HiddenServiceEnableIntroDoSDefense, 0, 0, 1, -1)                                         \
+	X(HiddenServiceEnableIntroDoSRatePerSec, 25, 0, INT32_MAX, -1)                             \
+	X(HiddenServiceEnableIntroDoSBurstPerSec, 200, 0, INT32_MAX, -1)                           \
 	X(DoSRefuseSingleHopClientRendezvous, 0, 0, 1, -1)
 enum dir_param_id {
 #define X(name, ...) DIR_PARAM_##name,
@@ -196,23 +196,22 @@ long dir_serve_whole(struct dir *d, const uint8_t *request, size_t len, const st
 
 /* ---- decompression of what was fetched (D22), for origin ---- */
 /* Takes a whole HTTP/1.0 answer: the body, decompressed by its Content-Encoding, goes to *body
- * (malloc, NUL behind it; give it to free), at most max_len bytes; when there is none and the status
- * is not 200, the reason phrase instead. The status, or ERR_MALFORMED, ERR_FULL. */
-int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body,
-		    size_t *body_len);
+ * (malloc, NUL behind it; give it to free), at most max_len bytes; when there is none and the
+ * status is not 200, the reason phrase instead. The status, or ERR_MALFORMED, ERR_FULL. */
+int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body, size_t *body_len);
 
 /* ---- for `ramson status` ---- */
 struct dir_status {
 	bool has_consensus; /* live or reasonably live */
 	int64_t valid_after, fresh_until, valid_until;
 	unsigned n_nodes, n_mds, n_descriptors;
-	bool is_listed;	     /* we are in the consensus */
-	uint16_t flags;	     /* ours in it */
-	uint32_t bandwidth;  /* our weight in it */
+	bool is_listed;	    /* we are in the consensus */
+	uint16_t flags;	    /* ours in it */
+	uint32_t bandwidth; /* our weight in it */
 	bool reachable4, reachable6;
-	int64_t published;   /* when an authority last took our descriptor; 0: never */
-	unsigned n_accepted; /* authorities that hold the current one */
-	uint64_t observed;   /* bytes/s */
+	int64_t published;	       /* when an authority last took our descriptor; 0: never */
+	unsigned n_accepted;	       /* authorities that hold the current one */
+	uint64_t observed;	       /* bytes/s */
 	const char *why_not_published; /* NULL: nothing is in the way */
 	uint64_t n_requests, n_bytes_served, n_fetches, n_fetch_failures;
 };

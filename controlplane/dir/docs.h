@@ -100,7 +100,7 @@ struct consensus {
 		int64_t next_at;
 		uint8_t n_tries;
 		bool asked;
-	} *wants;
+	} * wants;
 };
 const char *flavour_name(enum flavour f);
 /* Parses p (copied). 0 and *c, or ERR_MALFORMED, ERR_FULL. Signatures are not checked. */
@@ -149,8 +149,8 @@ struct nodes {
 };
 /* Reads each node's microdescriptor out of the store where it is there and not read yet, and
  * rebuilds the index; n_mds gets the number of nodes that have one. 0 or ERR_FULL. */
-int nodes_index(struct nodes *ns, struct consensus *c, const struct store *mds,
-		struct hash_key key, unsigned *n_mds);
+int nodes_index(struct nodes *ns, struct consensus *c, const struct store *mds, struct hash_key key,
+		unsigned *n_mds);
 void nodes_fini(struct nodes *ns);
 
 /* ---- parameters ---- */

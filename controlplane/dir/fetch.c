@@ -5,12 +5,12 @@
 #include "controlplane/dir/internal.h"
 #include "controlplane/keys/keys.h"
 
-#define DOCS_PER_ASK	500
-#define DOCS_SPLIT	96 /* beyond it, at least three asks share the work */
-#define DOC_ASKS	4
-#define DOCS_PATIENCE	16  /* fewer wait until more are wanted */
-#define DOCS_PATIENCE_S 600
-#define MOST_ANSWER	(16u << 20)
+#define DOCS_PER_ASK	   500
+#define DOCS_SPLIT	   96 /* beyond it, at least three asks share the work */
+#define DOC_ASKS	   4
+#define DOCS_PATIENCE	   16 /* fewer wait until more are wanted */
+#define DOCS_PATIENCE_S	   600
+#define MOST_ANSWER	   (16u << 20)
 #define ACCEPTED_ENCODINGS "deflate, gzip, identity, x-tor-lzma, x-zstd"
 
 enum ask_kind { ASK_CONSENSUS, ASK_CERTS, ASK_DOCS };
@@ -20,7 +20,7 @@ struct ask {
 	enum ask_kind kind;
 	enum flavour flavour;
 	unsigned auth;
-	unsigned n;	  /* ASK_DOCS: digests, sorted */
+	unsigned n; /* ASK_DOCS: digests, sorted */
 	uint8_t *digests;
 };
 
@@ -78,7 +78,9 @@ static void retry_failed(struct dir *d, struct retry *r, int64_t now)
 	bool have = d->current[FLAVOUR_MICRODESC] && d->current[FLAVOUR_NS];
 
 	r->next_at = now + retry_delay(d, r->n_tries++, have && !is_testing(d) ? 30 : 1,
-				       is_testing(d) ? 8 : have ? 1800 : 300);
+				       is_testing(d) ? 8
+				       : have	     ? 1800
+						     : 300);
 	d->fetcher.n_failures++;
 }
 
@@ -324,8 +326,9 @@ static void certs_url(const struct dir *d, struct text *url)
 {
 	for (unsigned f = 0; f < N_FLAVOURS && !url->len; f++)
 		pairs_of(d, d->pending[f], url);
-	for (int i = 0; i < d->config->n_dir_auths && !bytes_start(bytes_of(url->p, url->len),
-								   "/tor/keys/fp-sk/"); i++) {
+	for (int i = 0; i < d->config->n_dir_auths &&
+			!bytes_start(bytes_of(url->p, url->len), "/tor/keys/fp-sk/");
+	     i++) {
 		const struct config_dir_auth *a = &d->config->dir_auth[i];
 
 		if (!a->has_v3ident || auth_certs_find(&d->certs, a->v3ident, NULL))
@@ -443,7 +446,8 @@ static unsigned docs_wanted(struct dir *d, enum flavour f, int64_t now, uint32_t
 	for (uint32_t i = 0; c && i < c->n_nodes && n < max; i++) {
 		struct want *w = &c->wants[i];
 
-		if (!w->asked && now >= w->next_at && !store_find(&d->docs[f], c->nodes[i].md_digest))
+		if (!w->asked && now >= w->next_at &&
+		    !store_find(&d->docs[f], c->nodes[i].md_digest))
 			which[n++] = i;
 	}
 	return n;

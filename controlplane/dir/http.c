@@ -159,8 +159,7 @@ static int body_copy(struct bytes from, uint8_t **body, size_t *body_len)
 	return 0;
 }
 
-int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body,
-		    size_t *body_len)
+int dir_http_answer(const uint8_t *p, size_t len, size_t max_len, uint8_t **body, size_t *body_len)
 {
 	struct http_answer a;
 	struct bytes raw;

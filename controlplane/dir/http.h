@@ -7,8 +7,8 @@
 #define HTTP_DIFFS 16
 struct http_request {
 	bool is_get, is_post;
-	struct bytes url;      /* as it came */
-	unsigned encodings;    /* mask of enum encoding; identity always */
+	struct bytes url;	/* as it came */
+	unsigned encodings;	/* mask of enum encoding; identity always */
 	int64_t modified_since; /* 0: not given */
 	int64_t content_len;
 	struct bytes diff_from; /* hex digests between blanks */

@@ -44,8 +44,7 @@ struct own_document { /* what both say */
 int extrainfo_build(const struct dir *d, const struct own_document *o, struct text *t,
 		    uint8_t sha1[20], uint8_t sha256[32]);
 int descriptor_build(const struct dir *d, const struct own_document *o,
-		     const uint8_t extra_sha1[20], const uint8_t extra_sha256[32],
-		     struct text *t);
+		     const uint8_t extra_sha1[20], const uint8_t extra_sha256[32], struct text *t);
 /* Adds router-sig-ed25519 and router-signature over what is in t; sha1: of the signed part. */
 int own_sign(const struct dir *d, struct text *t, uint8_t sha1[20]);
 /* identity-ed25519 (with its certificate). */
@@ -61,7 +60,7 @@ struct fetcher {
 	struct retry consensus[N_FLAVOURS], certs;
 	int64_t docs_at[N_FLAVOURS]; /* last time that documents were asked for */
 	unsigned n_doc_asks[N_FLAVOURS];
-	unsigned turn; /* which authority is next */
+	unsigned turn;	  /* which authority is next */
 	struct ask *asks; /* under way */
 	uint64_t n_fetches, n_failures;
 };

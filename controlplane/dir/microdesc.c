@@ -119,8 +119,7 @@ int router_next(struct router *r, struct bytes *rest)
 	while (!seen.end)
 		if (lines_next(&ls, &l) != 1 || router_line(&got, &seen, &l))
 			return ERR_MALFORMED;
-	if (!seen.print || !seen.published || got.text.len > ROUTER_MAX ||
-	    seen.end[-1] != '\n')
+	if (!seen.print || !seen.published || got.text.len > ROUTER_MAX || seen.end[-1] != '\n')
 		return ERR_MALFORMED;
 	digest_sha1(got.text.p, (size_t)(seen.end - got.text.p), got.digest);
 	*r = got;

@@ -1,5 +1,6 @@
 /* nodes.c - who is who: the index over the relays of the microdescriptor consensus. */
-#include "controlplane/dir/docs.h"
+#include "controlplane/config/config.h"
+#include "controlplane/dir/internal.h"
 
 void nodes_fini(struct nodes *ns)
 {
@@ -84,8 +85,8 @@ static int maps_init(struct nodes *ns, unsigned n, struct hash_key key)
 	return 0;
 }
 
-int nodes_index(struct nodes *ns, struct consensus *c, const struct store *mds,
-		struct hash_key key, unsigned *n_mds)
+int nodes_index(struct nodes *ns, struct consensus *c, const struct store *mds, struct hash_key key,
+		unsigned *n_mds)
 {
 	int error = maps_init(ns, c->n_nodes, key);
 
@@ -106,9 +107,6 @@ int nodes_index(struct nodes *ns, struct consensus *c, const struct store *mds,
 }
 
 /* ---- the public face ---- */
-#include "controlplane/config/config.h"
-#include "controlplane/dir/internal.h"
-
 static const struct consensus *listing(const struct dir *d)
 {
 	return d->current[FLAVOUR_MICRODESC];

@@ -10,7 +10,8 @@ static void *packing_run(void *arg)
 		uint8_t *out;
 		size_t len;
 
-		if (pack_all(e, PACK_SMALL, p->text->p, p->text->len, CONSENSUS_MAX, &out, &len) == 0)
+		if (pack_all(e, PACK_SMALL, p->text->p, p->text->len, CONSENSUS_MAX, &out, &len) ==
+		    0)
 			p->out[e] = blob_take(out, len);
 	}
 	__atomic_store_n(&p->done, 1, __ATOMIC_RELEASE);

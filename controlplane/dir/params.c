@@ -112,8 +112,7 @@ static int ranges_mask(struct bytes b, uint64_t *mask)
 			return ERR_MALFORMED;
 		for (int64_t i = from; i <= to; i++)
 			*mask |= 1ull << i;
-		b = bytes_of(one.p + one.len + (comma != NULL),
-			     b.len - one.len - (comma != NULL));
+		b = bytes_of(one.p + one.len + (comma != NULL), b.len - one.len - (comma != NULL));
 	}
 	return 0;
 }
@@ -127,8 +126,8 @@ static uint64_t mask_of(struct bytes list, struct bytes name)
 
 		if (word.len > name.len && word.p[name.len] == '=' &&
 		    memcmp(word.p, name.p, name.len) == 0 &&
-		    ranges_mask(bytes_of(word.p + name.len + 1, word.len - name.len - 1),
-				&mask) == 0)
+		    ranges_mask(bytes_of(word.p + name.len + 1, word.len - name.len - 1), &mask) ==
+			    0)
 			return mask;
 	}
 	return 0;

@@ -6,15 +6,15 @@
 #include "controlplane/dir/internal.h"
 #include "controlplane/keys/keys.h"
 
-#define REPUBLISH_S	 (18 * 3600)
-#define MISSING_RETRY_S	 (90 * 60)
-#define BANDWIDTH_GAP_S	 (3 * 3600)
+#define REPUBLISH_S	  (18 * 3600)
+#define MISSING_RETRY_S	  (90 * 60)
+#define BANDWIDTH_GAP_S	  (3 * 3600)
 #define BANDWIDTH_EARLY_S 86400
-#define LOOK_S		 60
-#define OVERLOAD_S	 (72 * 3600)
-#define DIR_RATE_MIN	 51200
-#define TEST_RATE	 51200
-#define TEST_EVERY_S	 (12 * 3600)
+#define LOOK_S		  60
+#define OVERLOAD_S	  (72 * 3600)
+#define DIR_RATE_MIN	  51200
+#define TEST_RATE	  51200
+#define TEST_EVERY_S	  (12 * 3600)
 
 const struct config_or_port *advertised(const struct config *c, int family)
 {

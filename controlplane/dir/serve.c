@@ -5,19 +5,19 @@
 #include "controlplane/dir/http.h"
 #include "controlplane/keys/keys.h"
 
-#define ANSWERS_MAX   512 /* alive at once; more are told to come later */
-#define PACKERS_MAX   64  /* of them packed as they go; the rest goes out as it is */
-#define DIGESTS_MAX   1024 /* looked at in one URL */
-#define LIFE_ALL      3600
-#define LIFE_ROUTER   (48 * 3600)
-#define LIFE_MD	      (48 * 3600)
-#define LIFE_CERTS    3600
-#define LIFE_ROBOTS   86400
+#define ANSWERS_MAX 512	 /* alive at once; more are told to come later */
+#define PACKERS_MAX 64	 /* of them packed as they go; the rest goes out as it is */
+#define DIGESTS_MAX 1024 /* looked at in one URL */
+#define LIFE_ALL    3600
+#define LIFE_ROUTER (48 * 3600)
+#define LIFE_MD	    (48 * 3600)
+#define LIFE_CERTS  3600
+#define LIFE_ROBOTS 86400
 
 struct serving {
 	struct dir *d;
 	struct http_request req;
-	struct bytes path;     /* behind the prefix of the row */
+	struct bytes path; /* behind the prefix of the row */
 	const struct addr *peer;
 	int64_t now;
 	struct dir_answer *a;
@@ -44,8 +44,12 @@ static enum encoding best_streamed(const struct serving *s)
 static void send_streamed(struct serving *s, int64_t lifetime, bool with_len)
 {
 	enum encoding e = best_streamed(s);
-	struct answer_head h = {.peer = s->peer, .encoding = e, .len = -1, .lifetime = lifetime,
-				.now = s->now, .extra = ""};
+	struct answer_head h = {.peer = s->peer,
+				.encoding = e,
+				.len = -1,
+				.lifetime = lifetime,
+				.now = s->now,
+				.extra = ""};
 
 	if (e != ENC_IDENTITY) {
 		s->a->packer = packer_new(e, PACK);
@@ -95,7 +99,8 @@ static bool is_signed_by(const struct consensus *c, struct bytes fps)
 		bool have = false;
 
 		n_want++;
-		if (len && len <= 40 && len % 2 == 0 && hex_get(bytes_of(fps.p, len), id, len / 2) == 0)
+		if (len && len <= 40 && len % 2 == 0 &&
+		    hex_get(bytes_of(fps.p, len), id, len / 2) == 0)
 			for (unsigned i = 0; i < c->n_sigs; i++)
 				have |= memcmp(c->sigs[i].v3ident, id, len / 2) == 0;
 		n_have += have;
@@ -132,7 +137,9 @@ static struct blob *best_packed(const struct serving *s, struct consensus *c, en
 
 static void send_consensus(struct serving *s, struct consensus *c)
 {
-	struct answer_head h = {.peer = s->peer, .len = -1, .now = s->now,
+	struct answer_head h = {.peer = s->peer,
+				.len = -1,
+				.now = s->now,
 				.lifetime = MAX(c->fresh_until - s->now, 0),
 				.extra = "Vary: X-Or-Diff-From-Consensus\r\n"};
 	struct blob *b = best_packed(s, c, &h.encoding);

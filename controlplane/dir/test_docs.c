@@ -1,4 +1,5 @@
-/* test_docs.c - documents that real tors made, and forged ones: what is believed and what is not. */
+/* test_docs.c - documents that real tors made, and forged ones: what is believed and what is not.
+ */
 #include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -219,8 +220,7 @@ static void who_must_sign(void **state)
 		text_free(&t);
 		forge_consensus(&f, &what, &t);
 		if (!rows[i].signers) { /* not even a consensus */
-			assert_int_equal(consensus_parse(&c, (uint8_t *)t.p, t.len),
-					 ERR_MALFORMED);
+			assert_int_equal(consensus_parse(&c, (uint8_t *)t.p, t.len), ERR_MALFORMED);
 		} else {
 			assert_int_equal(consensus_parse(&c, (uint8_t *)t.p, t.len), 0);
 			v = consensus_check(c, cs, &w.config, FORGED_NOW);
@@ -238,9 +238,9 @@ static void who_must_sign(void **state)
 }
 
 #define R(id) "r n " id " 2026-11-23 06:18:41 127.0.0.1 9001 0\n"
-#define ID1 "Hg0bLGsYjvDieWr8TvRHKSGp7KY"
-#define ID2 "PRPjvixEHNBJkyek0XFu6SJVEN8"
-#define M   "m Af8OmOi76rQB4vEz2q2Ept8qup4KJsHJm4awVy39rHI\n"
+#define ID1   "Hg0bLGsYjvDieWr8TvRHKSGp7KY"
+#define ID2   "PRPjvixEHNBJkyek0XFu6SJVEN8"
+#define M     "m Af8OmOi76rQB4vEz2q2Ept8qup4KJsHJm4awVy39rHI\n"
 
 static void nodes_of_a_consensus(void **state)
 {
@@ -313,8 +313,7 @@ static void parameters(void **state)
 		params_read(v, bytes_of(rows[i].args, strlen(rows[i].args)));
 		assert_int_equal(v[rows[i].id], rows[i].v);
 	}
-	assert_string_equal(dir_param_row_at(DIR_PARAM_assume_reachable)->name,
-			    "assume-reachable");
+	assert_string_equal(dir_param_row_at(DIR_PARAM_assume_reachable)->name, "assume-reachable");
 	assert_null(dir_param_row_at(N_DIR_PARAMS));
 }
 

@@ -101,8 +101,8 @@ static void forged_serve(struct forged_world *fw, int64_t now)
 	struct wait *a;
 
 	while ((a = wait_take(&fw->w))) {
-		struct forge what = {FLAVOUR_NS, fw->valid_after, fw->interval, NULL, NULL,
-				     fw->signers};
+		struct forge what = {FLAVOUR_NS, fw->valid_after, fw->interval, NULL,
+				     NULL,	 fw->signers};
 		struct text t = {0};
 		int status = 200;
 
@@ -197,8 +197,7 @@ static void forty_days(void **state)
 		fw.valid_after += fw.interval;
 		run_to(&fw, &now, fw.valid_after + fw.interval - 60, 400);
 		assert_int_equal(fw.w.dir->current[FLAVOUR_NS]->valid_after, fw.valid_after);
-		assert_int_equal(fw.w.dir->current[FLAVOUR_MICRODESC]->valid_after,
-				 fw.valid_after);
+		assert_int_equal(fw.w.dir->current[FLAVOUR_MICRODESC]->valid_after, fw.valid_after);
 	}
 	assert_true(fw.n_certs < 40);
 	forged_close(&fw);
@@ -229,8 +228,12 @@ static void too_few_signers_or_a_wrong_clock(void **state)
 		int64_t off; /* of valid_after from now */
 		bool taken;
 	} rows[] = {
-		{7, 0, true},	      {3, 0, true},	     {1, 0, false},
-		{7, 86000, true},     {7, 87000, false},     {7, -86400 - 3 * 3600 + 900, true},
+		{7, 0, true},
+		{3, 0, true},
+		{1, 0, false},
+		{7, 86000, true},
+		{7, 87000, false},
+		{7, -86400 - 3 * 3600 + 900, true},
 		{7, -90000 - 3 * 3600, false},
 	};
 
@@ -296,13 +299,11 @@ static void unasked_documents_are_dropped(void **state)
 	uint8_t none[32] = {0};
 
 	world_open(&w, real_authorities, false, REAL_NOW);
-	assert_int_equal(docs_accept(w.dir, FLAVOUR_MICRODESC, bytes_of(text, len), none, 1,
-				     REAL_NOW),
-			 0);
+	assert_int_equal(
+		docs_accept(w.dir, FLAVOUR_MICRODESC, bytes_of(text, len), none, 1, REAL_NOW), 0);
 	assert_int_equal(w.dir->docs[FLAVOUR_MICRODESC].n, 0);
-	assert_int_equal(docs_accept(w.dir, FLAVOUR_MICRODESC, bytes_of(text, len), NULL, 0,
-				     REAL_NOW),
-			 6);
+	assert_int_equal(
+		docs_accept(w.dir, FLAVOUR_MICRODESC, bytes_of(text, len), NULL, 0, REAL_NOW), 6);
 	store_expire(&w.dir->docs[FLAVOUR_MICRODESC], REAL_NOW);
 	assert_int_equal(w.dir->docs[FLAVOUR_MICRODESC].n, 6);
 	store_expire(&w.dir->docs[FLAVOUR_MICRODESC], REAL_NOW + 1);

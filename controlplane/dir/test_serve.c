@@ -66,8 +66,8 @@ static void urls(void **state)
 		int status;
 		const char *begins, *has, *has_not; /* of the body */
 	} rows[] = {
-		{"/tor/status-vote/current/consensus", 200, "network-status-version 3\n",
-		 "\nr x1 ", "\nm "},
+		{"/tor/status-vote/current/consensus", 200, "network-status-version 3\n", "\nr x1 ",
+		 "\nm "},
 		{"/tor/status-vote/current/consensus-ns", 200, "network-status-version 3\n", NULL,
 		 NULL},
 		{"/tor/status-vote/current/consensus-microdesc", 200,
@@ -75,8 +75,8 @@ static void urls(void **state)
 		{"/tor/status-vote/current/consensus-microdesc.z", 200,
 		 "network-status-version 3 microdesc\n", NULL, NULL},
 		{"/status-vote/current/consensus", 200, "network-status-version 3\n", NULL, NULL},
-		{"http://ours/tor/status-vote/current/consensus", 200,
-		 "network-status-version 3\n", NULL, NULL},
+		{"http://ours/tor/status-vote/current/consensus", 200, "network-status-version 3\n",
+		 NULL, NULL},
 		{"/tor/status-vote/current/consensus/" FP_A1 "+" FP_A2, 200,
 		 "network-status-version 3\n", NULL, NULL},
 		{"/tor/status-vote/current/consensus/690194+27A5ED+22E03F", 200,
@@ -233,10 +233,15 @@ static void who_is_told_its_address(void **state)
 	} rows[] = {
 		{"1.2.3.4:5", "X-Your-Address-Is: 1.2.3.4\r\n"},
 		{"[2001:db8::7]:5", "X-Your-Address-Is: 2001:db8::7\r\n"},
-		{"127.0.0.1:5", NULL},	 {"10.9.8.7:5", NULL},	  {"172.31.0.1:5", NULL},
-		{"192.168.0.1:5", NULL}, {"169.254.3.4:5", NULL}, {"[::1]:5", NULL},
-		{"[fd00::1]:5", NULL},	 {"[fe80::1]:5", NULL},	  {"172.32.0.1:5",
-								   "X-Your-Address-Is: 172.32.0.1"},
+		{"127.0.0.1:5", NULL},
+		{"10.9.8.7:5", NULL},
+		{"172.31.0.1:5", NULL},
+		{"192.168.0.1:5", NULL},
+		{"169.254.3.4:5", NULL},
+		{"[::1]:5", NULL},
+		{"[fd00::1]:5", NULL},
+		{"[fe80::1]:5", NULL},
+		{"172.32.0.1:5", "X-Your-Address-Is: 172.32.0.1"},
 	};
 	static const char request[] = "GET /tor/robots.txt HTTP/1.0\r\n\r\n";
 
@@ -285,8 +290,9 @@ static void conditions(void **state)
 		free(body);
 		free(raw);
 	}
-	assert_int_equal(get("/tor/keys/all", "If-Modified-Since: Mon, 23 Nov 2037 06:50:41 GMT\r\n",
-			     &body, &len, &raw),
+	assert_int_equal(get("/tor/keys/all",
+			     "If-Modified-Since: Mon, 23 Nov 2037 06:50:41 GMT\r\n", &body, &len,
+			     &raw),
 			 304);
 	free(body);
 	free(raw);
@@ -335,8 +341,9 @@ static void requests(void **state)
 			uint8_t buf[40];
 
 			assert_int_equal(dir_answer_read(a, buf, 13), 13);
-			assert_memory_equal(buf, *rows[i].request == 'P' ? "HTTP/1.0 400 "
-									 : "HTTP/1.0 404 ", 13);
+			assert_memory_equal(
+				buf, *rows[i].request == 'P' ? "HTTP/1.0 400 " : "HTTP/1.0 404 ",
+				13);
 			dir_answer_free(a);
 		}
 	}
@@ -351,7 +358,8 @@ static void requests(void **state)
 /* Read in pieces of any size an answer is the same. */
 static void pieces(void **state)
 {
-	static const char request[] = "GET /tor/server/all HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n";
+	static const char request[] =
+		"GET /tor/server/all HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n";
 	uint8_t *whole;
 	long n = dir_serve_whole(w.dir, (const uint8_t *)request, sizeof(request) - 1, NULL,
 				 REAL_NOW, &whole);
@@ -396,11 +404,15 @@ static void answers_alive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(urls),	      cmocka_unit_test(documents_by_digest),
-		cmocka_unit_test(encodings),  cmocka_unit_test(heads),
+		cmocka_unit_test(urls),
+		cmocka_unit_test(documents_by_digest),
+		cmocka_unit_test(encodings),
+		cmocka_unit_test(heads),
 		cmocka_unit_test(who_is_told_its_address),
-		cmocka_unit_test(conditions), cmocka_unit_test(requests),
-		cmocka_unit_test(pieces),     cmocka_unit_test(answers_alive),
+		cmocka_unit_test(conditions),
+		cmocka_unit_test(requests),
+		cmocka_unit_test(pieces),
+		cmocka_unit_test(answers_alive),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

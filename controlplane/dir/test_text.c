@@ -98,10 +98,24 @@ static void base64(void **state)
 		const char *text;
 		int len; /* -1: malformed */
 	} rows[] = {
-		{"", 0},	{"QQ==", 1},	 {"QQ", 1},	{"QUI=", 2},	  {"QUI", 2},
-		{"QUJD", 3},	{"QUJDRA", 4},	 {"QU\nJD\n", 3}, {"Q", -1},	  {"QQ=", -1},
-		{"QQ===", -1},	{"=", -1},	 {"QQ==QQ==", -1}, {"QU!D", -1},  {"QUJDR", -1},
-		{"QUJDREVGRw==", 7}, {"QUJDREVGR0g=", 8}, {"QUJDREVGR0hJ", -1},
+		{"", 0},
+		{"QQ==", 1},
+		{"QQ", 1},
+		{"QUI=", 2},
+		{"QUI", 2},
+		{"QUJD", 3},
+		{"QUJDRA", 4},
+		{"QU\nJD\n", 3},
+		{"Q", -1},
+		{"QQ=", -1},
+		{"QQ===", -1},
+		{"=", -1},
+		{"QQ==QQ==", -1},
+		{"QU!D", -1},
+		{"QUJDR", -1},
+		{"QUJDREVGRw==", 7},
+		{"QUJDREVGR0g=", 8},
+		{"QUJDREVGR0hJ", -1},
 	};
 	uint8_t out[8];
 	size_t len;
@@ -193,15 +207,14 @@ static void packed_and_back(void **state)
 		assert_int_equal(pack_all(e, i & 1 ? PACK : PACK_SMALL, in, len, 1 << 20, &packed,
 					  &packed_len),
 				 0);
-		assert_int_equal(
-			pack_all(e, UNPACK, packed, packed_len, len, &back, &back_len), 0);
+		assert_int_equal(pack_all(e, UNPACK, packed, packed_len, len, &back, &back_len), 0);
 		assert_int_equal(back_len, len);
 		assert_memory_equal(in, back, len);
 		free(back);
 		if (len) { /* one byte too many for the cap, and cut short */
-			assert_int_equal(pack_all(e, UNPACK, packed, packed_len, len - 1, &back,
-						  &back_len),
-					 ERR_FULL);
+			assert_int_equal(
+				pack_all(e, UNPACK, packed, packed_len, len - 1, &back, &back_len),
+				ERR_FULL);
 			if (e != ENC_IDENTITY)
 				assert_int_equal(pack_all(e, UNPACK, packed, packed_len / 2, len,
 							  &back, &back_len),
@@ -221,7 +234,8 @@ static void a_bomb_is_stopped(void **state)
 		size_t len, back_len;
 
 		assert_int_equal(
-			pack_all(e, PACK, zeroes, sizeof(zeroes), sizeof(zeroes), &packed, &len), 0);
+			pack_all(e, PACK, zeroes, sizeof(zeroes), sizeof(zeroes), &packed, &len),
+			0);
 		assert_int_equal(
 			pack_all(e, UNPACK, packed, len, sizeof(zeroes) * 2, &back, &back_len),
 			ERR_FULL);

@@ -57,8 +57,12 @@ static void world_changed(void *ctx)
 
 static void dir_open(struct world *w, int64_t now)
 {
-	struct dir_setup s = {.config = &w->config, .keys = w->keys, .fetch = world_fetch,
-			      .fetch_ctx = w, .changed = world_changed, .changed_ctx = w};
+	struct dir_setup s = {.config = &w->config,
+			      .keys = w->keys,
+			      .fetch = world_fetch,
+			      .fetch_ctx = w,
+			      .changed = world_changed,
+			      .changed_ctx = w};
 
 	w->dir = dir_new(&s, now);
 	must(w->dir != NULL, "dir_new");

@@ -1,6 +1,6 @@
-/* test_world.h - for tests of dir: a relay's directory with keys of its own in a directory that goes
- * away, documents of a network that real tors made (testdata/), authorities whose keys the test
- * holds, and fetches that another struct dir answers. */
+/* test_world.h - for tests of dir: a relay's directory with keys of its own in a directory that
+ * goes away, documents of a network that real tors made (testdata/), authorities whose keys the
+ * test holds, and fetches that another struct dir answers. */
 #ifndef RAMSON_DIR_TEST_WORLD_H
 #define RAMSON_DIR_TEST_WORLD_H
 

@@ -354,8 +354,8 @@ void text_base64(struct text *t, const uint8_t *p, size_t len, bool padded)
 
 	for (size_t i = 0; i < len; i += 3) {
 		size_t n = MIN(len - i, 3);
-		uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? p[i + 1] << 8 : 0) |
-			     (n > 2 ? p[i + 2] : 0);
+		uint32_t v =
+			(uint32_t)p[i] << 16 | (n > 1 ? p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
 		char four[4] = {set[v >> 18], set[v >> 12 & 63], n > 1 ? set[v >> 6 & 63] : '=',
 				n > 2 ? set[v & 63] : '='};
 
@@ -377,8 +377,8 @@ void text_time(struct text *t, int64_t when)
 {
 	struct civil c = civil_of(when);
 
-	text_printf(t, "%04lld-%02u-%02u %02u:%02u:%02u", (long long)c.year, c.month, c.day,
-		    c.hour, c.min, c.sec);
+	text_printf(t, "%04lld-%02u-%02u %02u:%02u:%02u", (long long)c.year, c.month, c.day, c.hour,
+		    c.min, c.sec);
 }
 
 void text_http_time(struct text *t, int64_t when)

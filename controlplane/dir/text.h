@@ -14,7 +14,8 @@ static inline struct bytes bytes_of(const void *p, size_t len)
 /* Exactly this word? */
 bool bytes_are(struct bytes b, const char *word);
 bool bytes_start(struct bytes b, const char *prefix);
-/* The next word (up to a space or tab), taken off rest with the blanks behind it; len 0 at the end. */
+/* The next word (up to a space or tab), taken off rest with the blanks behind it; len 0 at the end.
+ */
 struct bytes word_next(struct bytes *rest);
 /* A copy of at most cap - 1 bytes with a NUL; false when it does not fit (to is then ""). */
 bool bytes_copy(struct bytes b, char *to, size_t cap);
@@ -39,9 +40,9 @@ const uint8_t *bytes_find(struct bytes hay, const char *what);
 /* ---- splitting: one item is a keyword line and maybe an object below it ---- */
 struct line {
 	struct bytes keyword;
-	struct bytes args;   /* the rest of the line */
-	struct bytes tag;    /* of "-----BEGIN tag-----"; len 0: no object */
-	struct bytes object; /* base64 between BEGIN and END */
+	struct bytes args;	    /* the rest of the line */
+	struct bytes tag;	    /* of "-----BEGIN tag-----"; len 0: no object */
+	struct bytes object;	    /* base64 between BEGIN and END */
 	const uint8_t *start, *end; /* of the whole item, with its last line end */
 };
 struct lines {

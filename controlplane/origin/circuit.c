@@ -1,5 +1,5 @@
-/* circuit.c - a circuit that begins here: link, CREATE, EXTEND2 hop by hop, cells in and out (tor-spec
- * sections 5.1 to 5.3, 5.5, 6.1). */
+/* circuit.c - a circuit that begins here: link, CREATE, EXTEND2 hop by hop, cells in and out
+ * (tor-spec sections 5.1 to 5.3, 5.5, 6.1). */
 #include <stdlib.h>
 
 #include "controlplane/origin/internal.h"
@@ -265,9 +265,8 @@ static void circuit_sendme(struct circuit *c, const struct relay_msg *m)
 {
 	bool v1 = m->len >= 3 && m->body[0] == 1;
 
-	if (!c->n_tags ||
-	    (v1 && (be16_get(m->body + 1) != SHA1_LEN || m->len < 3 + SHA1_LEN ||
-		    !same_bytes(m->body + 3, c->tags[0], SHA1_LEN)))) {
+	if (!c->n_tags || (v1 && (be16_get(m->body + 1) != SHA1_LEN || m->len < 3 + SHA1_LEN ||
+				  !same_bytes(m->body + 3, c->tags[0], SHA1_LEN)))) {
 		c->o->n_cells_bad++;
 		circuit_kill(c, ERR_MALFORMED);
 		return;

@@ -28,8 +28,8 @@ static struct fake_event *event(struct fake *f, uint16_t type, wid id, uint32_t 
 }
 
 /* Seals for the client as this hop and all before it, and sends it up. */
-static void say(struct fake *f, struct fake_circ *c, unsigned hop, uint8_t command, const void *body,
-		size_t len, uint16_t stream)
+static void say(struct fake *f, struct fake_circ *c, unsigned hop, uint8_t command,
+		const void *body, size_t len, uint16_t stream)
 {
 	struct fake_event *e = event(f, CTL_ORIGIN_RECV, c->id, CELL_RELAY);
 	uint8_t digest[SHA1_LEN];

@@ -24,7 +24,7 @@ enum circ_state {
 	CIRC_LINKING,  /* waits for the conn */
 	CIRC_BUILDING, /* CREATE or EXTEND2 is under way */
 	CIRC_OPEN,
-	CIRC_DEAD,     /* to be delivered and freed by the sweep */
+	CIRC_DEAD, /* to be delivered and freed by the sweep */
 };
 
 /* A fetch: the stream on its circuit. */
@@ -92,7 +92,8 @@ void circuit_free(struct circuit *c);
 void circuit_start(struct circuit *c);
 /* Marks it dead and tells the dataplane. status: for a fetch. */
 void circuit_kill(struct circuit *c, int status);
-/* Seals and sends one relay message to the last hop that is built. 0 or ERR_FULL (it is dead then). */
+/* Seals and sends one relay message to the last hop that is built. 0 or ERR_FULL (it is dead then).
+ */
 int circuit_send(struct circuit *c, uint8_t cell_command, uint8_t command, uint16_t stream_id,
 		 const void *body, size_t len, uint8_t tag[SHA1_LEN]);
 void circuit_linked(struct circuit *c, wid conn);

@@ -3,9 +3,9 @@
 
 #include "controlplane/origin/internal.h"
 
-#define IDLE_US	  60000000ull  /* a fetch waits so long for the next step or byte */
-#define TOTAL_US  600000000ull /* and so long in all */
-#define TEST_US	  300000000ull /* a test circuit lives on so long without use */
+#define IDLE_US	 60000000ull  /* a fetch waits so long for the next step or byte */
+#define TOTAL_US 600000000ull /* and so long in all */
+#define TEST_US	 300000000ull /* a test circuit lives on so long without use */
 
 struct origin *origin_new(const struct origin_setup *s, uint64_t now_us)
 {
@@ -113,7 +113,8 @@ void origin_opened(struct origin *o, uint64_t cookie, wid circ, int why, uint64_
 	if (!c || c->state != CIRC_BUILDING || c->circ) {
 		/* nobody waits for it any more */
 		if (circ)
-			o->ops.send(o->ops.ctx, CTL_CIRC_CLOSE, circ, DESTROY_NONE, NULL, 0, NULL, 0);
+			o->ops.send(o->ops.ctx, CTL_CIRC_CLOSE, circ, DESTROY_NONE, NULL, 0, NULL,
+				    0);
 		return;
 	}
 	if (circ) {

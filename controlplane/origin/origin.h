@@ -1,5 +1,5 @@
-/* origin.h - circuits that begin here: one-hop directory circuits to fetch and upload documents, and
- * circuits through other relays to ourselves that prove our ORPort and seed the bandwidth
+/* origin.h - circuits that begin here: one-hop directory circuits to fetch and upload documents,
+ * and circuits through other relays to ourselves that prove our ORPort and seed the bandwidth
  * observation. Cells pass the wall one by one; client-side onion layers are done here. */
 #ifndef RAMSON_ORIGIN_H
 #define RAMSON_ORIGIN_H
@@ -46,13 +46,14 @@ int origin_fetch(void *origin, const struct dir_target *to, const uint8_t *reque
 #define ORIGIN_TESTS 4
 int origin_selftest(struct origin *o, int family, uint64_t now_us);
 /* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over
- * ORIGIN_TESTS test circuits (T3), in the ticks that follow. How many circuits carry them; while not
- * so many are open they are started, and ERR_NOT_NOW says to ask again later. */
+ * ORIGIN_TESTS test circuits (T3), in the ticks that follow. How many circuits carry them; while
+ * not so many are open they are started, and ERR_NOT_NOW says to ask again later. */
 int origin_bandwidth_test(struct origin *o, uint64_t now_us);
 /* The dataplane has died: every circuit is gone; fetches end with ERR_SYSTEM at the next tick. */
 void origin_lost(struct origin *o);
 
-/* ---- what came up the wall, each called by its handler; unknown ids are counted and dropped ---- */
+/* ---- what came up the wall, each called by its handler; unknown ids are counted and dropped ----
+ */
 void origin_opened(struct origin *o, uint64_t cookie, wid circ, int why, uint64_t now_us);
 void origin_recv(struct origin *o, wid circ, uint8_t cell_command, const uint8_t *payload,
 		 size_t len, uint64_t now_us);

@@ -2,9 +2,9 @@
  * cells that seed the bandwidth observation (T3). */
 #include "controlplane/origin/internal.h"
 
-#define DROPS_MAX	1000
-#define DROPS_A_TICK	64
-#define AGAIN_US	10000000ull
+#define DROPS_MAX    1000
+#define DROPS_A_TICK 64
+#define AGAIN_US     10000000ull
 
 /* A relay to build through: it runs, its keys are known, it is not us and not in the path. */
 static bool is_fit(const struct origin *o, const struct dir_node *n, const struct dir_target *path,
@@ -74,8 +74,8 @@ static unsigned tests_alive(const struct origin *o, int family)
 }
 
 /* The last but one dials us; a first hop before it when there is another relay. The proof is a link
- * that the other side has opened: in a small network, where we have dialled the authorities already,
- * those had better be the first hop. */
+ * that the other side has opened: in a small network, where we have dialled the authorities
+ * already, those had better be the first hop. */
 static int test_start(struct origin *o, int family)
 {
 	bool is_small = o->config->testing_tor_network;

@@ -133,9 +133,8 @@ static void fetch_one(const char *request, size_t len, size_t max_len, bool with
 	target_make(&t, with_ntor);
 	w.n_done = 0;
 	w.fake.request_min = len;
-	assert_int_equal(origin_fetch(w.fake.o, &t, (const uint8_t *)request, len, max_len, fetched,
-				      &w),
-			 0);
+	assert_int_equal(
+		origin_fetch(w.fake.o, &t, (const uint8_t *)request, len, max_len, fetched, &w), 0);
 	assert_int_equal(w.n_done, 0); /* never from inside the call */
 	fake_run(&w.fake);
 	origin_tick(w.fake.o, w.fake.now_us);
@@ -143,8 +142,9 @@ static void fetch_one(const char *request, size_t len, size_t max_len, bool with
 
 static void bodies_of_all_sizes(void **state)
 {
-	static const size_t sizes[] = {0, 1, 497, 498, 499, 49 * 498, 50 * 498, 100 * 498,
-				       101 * 498, 500 * 498, 1000 * 498, 1100 * 498, 3000000};
+	static const size_t sizes[] = {0,	   1,	       497,	  498,	     499,
+				       49 * 498,   50 * 498,   100 * 498, 101 * 498, 500 * 498,
+				       1000 * 498, 1100 * 498, 3000000};
 	struct origin_status s;
 
 	scene_make();
@@ -242,8 +242,8 @@ static void each_trouble_is_told_once(void **state)
 		struct origin_status s;
 
 		w.fake.trouble = rows[i].trouble;
-		fetch_one("GET /x HTTP/1.0\r\n\r\n", 19, rows[i].status == ERR_FULL ? 100000 : 300000,
-		    false);
+		fetch_one("GET /x HTTP/1.0\r\n\r\n", 19,
+			  rows[i].status == ERR_FULL ? 100000 : 300000, false);
 		assert_int_equal(w.n_done, rows[i].waits ? 0 : 1);
 		w.fake.now_us += 61000000;
 		origin_tick(w.fake.o, w.fake.now_us);
@@ -359,7 +359,7 @@ static void self_tests(void **state)
 	os.keys = dw.keys;
 	os.dir = dw.dir;
 	f->o = origin_new(&os, 0);
-	assert_int_equal(origin_selftest(f->o, 6, 1), ERR_NOT_NOW); /* we have no such address */
+	assert_int_equal(origin_selftest(f->o, 6, 1), ERR_NOT_NOW);    /* we have no such address */
 	assert_int_equal(origin_bandwidth_test(f->o, 1), ERR_NOT_NOW); /* but begins to build */
 	assert_int_equal(origin_selftest(f->o, 4, 1), 0);
 	fake_run(f);
