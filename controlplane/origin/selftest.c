@@ -22,8 +22,23 @@ static bool is_fit(const struct origin *o, const struct dir_node *n, const struc
 	return family == 4 ? n->or4.family != 0 : n->or6.family != 0;
 }
 
-/* A fit relay, beginning anywhere; those with (or without) the Authority flag first when asked. */
-enum wish { ANY, AUTHORITY, NO_AUTHORITY };
+/* Which relay would be best. One that has a link with us uses it, whatever address we name; so in a
+ * small network authorities, which we have dialled already, make the first hop, and the others are
+ * shared out between the families that they are to dial. */
+enum wish { ANY, AUTHORITY, DIALS_4, DIALS_6 };
+static bool is_wished(const struct origin *o, unsigned i, enum wish wish)
+{
+	bool is_auth = dir_node_at(o->dir, i)->flags & DIR_AUTHORITY;
+	unsigned rank = 0;
+
+	if (wish == ANY || is_auth)
+		return wish == ANY || wish == AUTHORITY;
+	for (unsigned k = 0; k < i; k++)
+		rank += !(dir_node_at(o->dir, k)->flags & DIR_AUTHORITY);
+	return wish == (rank % 2 ? DIALS_6 : DIALS_4);
+}
+
+/* A fit relay, beginning anywhere; as wished when there is one. */
 static bool pick(struct origin *o, struct dir_target *path, unsigned n_path, int family,
 		 enum wish wish)
 {
@@ -32,14 +47,12 @@ static bool pick(struct origin *o, struct dir_target *path, unsigned n_path, int
 	if (!n)
 		return false;
 	start = rng_below(&o->rng, n);
-	for (unsigned k = 0; k < 2 * n; k++) { /* a second round without the wish */
-		const struct dir_node *node = dir_node_at(o->dir, (start + k) % n);
-		bool is_auth = node->flags & DIR_AUTHORITY;
+	for (unsigned k = 0; k < 2 * n; k++) {
+		unsigned i = (start + k) % n;
 
-		if (k < n && wish != ANY && is_auth != (wish == AUTHORITY))
-			continue;
-		if (is_fit(o, node, path, n_path, family)) {
-			dir_target_of(&path[n_path], node);
+		if ((k >= n || is_wished(o, i, wish)) &&
+		    is_fit(o, dir_node_at(o->dir, i), path, n_path, family)) {
+			dir_target_of(&path[n_path], dir_node_at(o->dir, i));
 			return true;
 		}
 	}
@@ -73,17 +86,16 @@ static unsigned tests_alive(const struct origin *o, int family)
 	return n;
 }
 
-/* The last but one dials us; a first hop before it when there is another relay. The proof is a link
- * that the other side has opened: in a small network, where we have dialled the authorities
- * already, those had better be the first hop. */
+/* The last but one dials us; a first hop before it when there is another relay. */
 static int test_start(struct origin *o, int family)
 {
 	bool is_small = o->config->testing_tor_network;
+	enum wish dials = family == 4 ? DIALS_4 : DIALS_6;
 	struct dir_target path[HOPS_MAX], second;
 	unsigned n = 0;
 	struct circuit *c;
 
-	if (!pick(o, path, 0, family, is_small ? NO_AUTHORITY : ANY))
+	if (!pick(o, path, 0, family, is_small ? dials : ANY))
 		return ERR_NOT_NOW;
 	second = path[n++];
 	if (pick(o, path, n, 4, is_small ? AUTHORITY : ANY)) {
