@@ -89,6 +89,17 @@ int config_parse(const char *text, size_t len, struct config *c, struct config_m
 	return rc;
 }
 
+bool config_same(const struct config *a, const struct config *b)
+{
+	for (int i = 0; i < n_config_options; i++) {
+		const struct config_option *o = &config_options[i];
+
+		if (!config_types[o->type].same(option_field(o, a), option_field(o, b)))
+			return false;
+	}
+	return true;
+}
+
 int config_changed(const struct config *old, struct config *new, struct config_messages *m)
 {
 	int rc = 0;

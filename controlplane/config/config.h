@@ -113,6 +113,9 @@ int config_load(const char *path, char *const args[], int n_args, struct config 
 int config_parse(const char *text, size_t len, struct config *c, struct config_messages *m);
 void config_free(struct config *c);
 
+/* Is every option of both the same? */
+bool config_same(const struct config *a, const struct config *b);
+
 /* May SIGHUP go from old to new? 0, or ERR_CONFIG when an option changed that only a restart can
  * change: each such is named in *m, and its old value is put back in new (which stays usable). */
 int config_changed(const struct config *old, struct config *new, struct config_messages *m);

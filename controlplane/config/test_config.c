@@ -407,6 +407,8 @@ static void test_changed(void **state)
 	assert_int_equal(load("Nickname one\nExitPolicy reject *:*\nContactInfo y", &b, &m), 0);
 	assert_int_equal(config_changed(&a, &b, &m), 0);
 	assert_int_equal(m.n, 0);
+	assert_false(config_same(&a, &b));
+	assert_true(config_same(&b, &b));
 	config_free(&b);
 	assert_int_equal(load("Nickname two\nExitPolicy reject *:*\nContactInfo y\nORPort 9009", &b, &m), 0);
 	assert_int_equal(config_changed(&a, &b, &m), ERR_CONFIG);

@@ -194,7 +194,6 @@ void rooms_configure(struct control *c)
 	links_set_addresses(c->links, own, n);
 	configure_pool(c);
 	exits_configure(c);
-	dir_set_hibernating(c->dir, c->phase != CONTROL_RUNS);
 }
 
 /* Traffic since the last second, for the histories and the observed bandwidth (interop S1, S2). */

@@ -43,7 +43,7 @@ void stop_tick(struct control *c)
 }
 
 /* As tor does on SIGHUP: keys and resolver are read again too (interop K12). */
-static void reload_rooms(struct control *c)
+static void reload_rooms(struct control *c, bool same)
 {
 	int changed = keys_reload(c->keys, clock_wall_s());
 
@@ -55,7 +55,8 @@ static void reload_rooms(struct control *c)
 		dir_keys_changed(c->dir);
 	if (dns_reload(c->dns) < 0)
 		log_warn("the resolver's settings could not be read again");
-	dir_reconfigure(c->dir, &c->config, clock_wall_s());
+	if (!same)
+		dir_reconfigure(c->dir, &c->config, clock_wall_s());
 	origin_reconfigure(c->origin, &c->config);
 	ops_reconfigure(c->ops, &c->config);
 	rooms_configure(c);
@@ -72,11 +73,12 @@ static void reload(struct control *c)
 	} else {
 		config_changed(&c->config, &fresh, &m);
 		struct config old = c->config;
+		bool same = config_same(&old, &fresh);
 
 		c->config = fresh;
 		if (config_log_open(&c->config, "control") < 0)
 			log_warn("the log could not be opened again");
-		reload_rooms(c);
+		reload_rooms(c, same);
 		config_free(&old);
 		log_notice("read the torrc again");
 	}
