@@ -157,15 +157,6 @@ void origin_closed(struct origin *o, wid circ, int reason, uint64_t now_us)
 	sweep(o);
 }
 
-void origin_lost(struct origin *o)
-{
-	for (unsigned i = 0; i < ORIGIN_CIRCS; i++)
-		if (o->circs[i]) {
-			o->circs[i]->circ = WID_NONE;
-			circuit_kill(o->circs[i], ERR_SYSTEM);
-		}
-}
-
 static bool is_late(const struct circuit *c, uint64_t now_us)
 {
 	if (c->kind == CIRC_TEST && c->state == CIRC_OPEN)

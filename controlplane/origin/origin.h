@@ -49,8 +49,6 @@ int origin_selftest(struct origin *o, int family, uint64_t now_us);
  * ORIGIN_TESTS test circuits (T3), in the ticks that follow. How many circuits carry them; while
  * not so many are open they are started, and ERR_NOT_NOW says to ask again later. */
 int origin_bandwidth_test(struct origin *o, uint64_t now_us);
-/* The dataplane has died: every circuit is gone; fetches end with ERR_SYSTEM at the next tick. */
-void origin_lost(struct origin *o);
 
 /* ---- what came up the wall, each called by its handler; unknown ids are counted and dropped ----
  */
