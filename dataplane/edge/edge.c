@@ -153,10 +153,11 @@ static int keep(struct edge *e, struct pipe *p, const uint8_t *from, uint32_t le
 int edge_opened(struct edge *e, uint32_t stream)
 {
 	struct stream *s = &e->stream[stream];
-	int rc;
+	int rc = 0;
 
 	s->state = STREAM_OPEN;
-	rc = to_tcp(e, s, s->in.p + s->in.at, s->in.len);
+	if (s->in.len)
+		rc = to_tcp(e, s, s->in.p + s->in.at, s->in.len);
 	e->mem -= s->in.cap;
 	pipe_free(&s->in);
 	return rc;

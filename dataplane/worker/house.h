@@ -8,12 +8,35 @@
 #define HOUSE_WORKERS 4
 #define HOUSE_LINKS   64
 #define HOUSE_CIRCS   256
+#define HOUSE_KEPT    64
+#define HOUSE_CIRC_ID 0x80000001u /* of the first circuit that the client makes */
+
+/* What the peer's destinations do; each listens at HOUSE_DEST + its number. */
+#define HOUSE_DEST 100
+enum house_dest {
+	DEST_ECHO,
+	DEST_DEAF,    /* takes the connection and reads nothing */
+	DEST_SOURCE,  /* sends house.source bytes, then FIN, and goes on reading */
+	DEST_RESET,   /* answers the first byte with RST */
+	DEST_CLOSED,  /* nobody listens */
+	N_DESTS
+};
+/* What control says to a stream. */
+enum house_answer { ANSWER_TCP, ANSWER_DIR, ANSWER_RESOLVED, ANSWER_REFUSED };
 
 struct peer_link {
 	uint32_t conn;
 	bool dialled, open;
+	bool deaf;	/* the peer reads nothing of it */
+	bool notified;	/* close_notify came */
+	bool ended;	/* FIN came */
+	bool reset;	/* RST came, or time ran out */
 	uint8_t stash[CELL_LEN];
 	unsigned stash_len;
+	unsigned n_records;
+	uint8_t gathered[CELLS_A_RECORD * CELL_LEN]; /* between house_gather and house_send */
+	size_t gathered_len;
+	bool gathering;
 };
 
 /* A circuit as the client sees it: one hop (the relay) or two (the peer itself behind it). */
@@ -21,14 +44,20 @@ struct peer_circ {
 	struct peer_link *link;
 	uint32_t id;
 	unsigned n_layers;
-	bool created, extended, destroyed, connected, ended, truncated;
+	bool created, extended, destroyed, connected, ended, truncated, resolved, joined;
 	uint8_t destroy_reason, end_reason;
+	bool no_sendmes;   /* acknowledges nothing */
+	bool wide;	   /* its own window is kept by the test */
+	uint16_t end_stream;
+	unsigned n_connected, n_ended;
 	struct tor1_layer layers[2];
+	struct tor1_layer *inner; /* service: what the client's second layer is here */
 	unsigned n_data_in, n_data_out, window;
 	unsigned n_tags, n_acked;
 	uint8_t tags[10][20];
 	uint64_t bytes_in, hash_in; /* what DATA carried */
 	uint64_t bytes_out, hash_out;
+	uint16_t connected_len;
 };
 /* The same circuit where the peer is the next hop: it echoes each DATA. */
 struct peer_hop {
@@ -57,20 +86,46 @@ struct house {
 	struct peer_circ circ[HOUSE_CIRCS];
 	struct peer_hop hop[HOUSE_CIRCS];
 	unsigned n_links, n_circs;
+	bool sink;	     /* the peer knows no TLS: it takes what comes and is silent */
+	bool hop_silent;     /* the next hop keeps what it is asked */
+	uint64_t source;     /* bytes that DEST_SOURCE still has to send */
+	uint64_t source_hash;
+	uint64_t dest_bytes; /* that came at destinations */
+	uint32_t dest_conn;  /* the newest */
+	bool dest_ended, dest_reset;
 	/* control */
 	struct ring down[HOUSE_WORKERS], up[HOUSE_WORKERS];
-	wid next_conn;	/* the link that circuits are extended over */
-	bool silent;	/* control takes nothing */
+	uint32_t epoch;	  /* that its messages bear */
+	wid next_conn;	  /* the link that circuits are extended over */
+	bool silent;	  /* control takes nothing */
+	uint32_t holds;	  /* bit (type - CTL_UP_FIRST): such messages are kept unanswered */
+	unsigned n_kept;
+	struct house_kept {
+		size_t len;
+		uint8_t bytes[1024];
+	} kept[HOUSE_KEPT];
 	unsigned n_up[N_CTL_UP];
+	wid last[N_CTL_UP];
+	uint32_t last_arg[N_CTL_UP];
+	uint8_t last_body[N_CTL_UP][CELL_LEN];
+	enum house_answer answer;
+	enum house_dest dest;
+	uint64_t credit;	     /* of the newest directory stream */
+	uint64_t dir_bytes, dir_hash; /* that came over directory streams */
 	uint64_t trace; /* hash of every frame on the wire */
 };
 
 /* EAL is started once. One relay with n workers; impair both directions. */
 void house_open(struct house *h, unsigned n_workers, uint64_t seed, const struct wire_impair *impair);
+/* One worker, and nobody who answers: for fuzz targets. */
+void house_open_bare(struct house *h, uint64_t seed);
 void house_close(struct house *h);
 /* Lets time pass until *flag or until the limit of virtual milliseconds; whether *flag. */
 bool house_until(struct house *h, const bool *flag, unsigned limit_ms);
 void house_run(struct house *h, unsigned ms);
+/* One turn of everything. */
+void house_step(struct house *h);
+uint64_t house_count(const struct house *h, enum count_id id);
 
 /* Client: a link that is open when it returns, a circuit that is made, extended to the peer as next
  * hop, or closed. */
@@ -79,12 +134,39 @@ struct peer_circ *house_create(struct house *h, struct peer_link *l);
 void house_extend(struct house *h, struct peer_circ *c);
 void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t stream,
 	       const void *body, uint16_t len, bool early);
+void house_begin(struct house *h, struct peer_circ *c, uint16_t stream);
 /* Sends DATA cells until n bytes went out and the same came back, within the windows. */
 bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned limit_ms);
 void house_cell(struct house *h, struct peer_link *l, uint32_t id, uint8_t command,
 		const uint8_t *payload, size_t len);
+void house_destroy(struct house *h, struct peer_circ *c);
+/* What is said on a link in between leaves in one record. */
+void house_gather(struct peer_link *l);
+void house_send(struct house *h, struct peer_link *l);
 /* Sends a message down to a worker as control. */
 void house_down(struct house *h, unsigned worker, enum ctl_type type, wid id, uint32_t arg,
 		const void *body, size_t body_len, const void *tail, size_t tail_len);
+/* Control now answers what was held, and holds no more. */
+void house_release(struct house *h);
+void house_param(struct house *h, enum ctl_param_id id, int64_t value);
+
+/* ---- between house.c, house_control.c and house_peer.c ---- */
+#define HELLO_LEN 37 /* one record each way stands for the TLS handshake */
+#define RELAY_IP  0x0a000001
+#define PEER_IP	  0x0a000002
+#define OR_PORT	  9001
+#define HOP_PORT  9002
+enum { PEER_LINK, PEER_DEST }; /* kinds of the peer's conns; PEER_DEST + house_dest */
+
+void house_must(bool ok, const char *what);
+struct addr house_address(uint32_t ip, uint16_t port);
+uint64_t house_fold(uint64_t h, const void *p, size_t len);
+void house_secrets(uint8_t *in, uint8_t *out, bool dialled);
+void house_hello(uint8_t p[HELLO_LEN]);
+void house_control_turn(struct house *h);
+/* One message up: remembered, and answered or kept. */
+void house_hears(struct house *h, const uint8_t *msg, size_t len);
+void house_peer_turn(struct house *h);
+struct peer_link *house_link_new(struct house *h, uint32_t conn, bool dialled);
 
 #endif

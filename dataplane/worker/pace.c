@@ -1,4 +1,4 @@
-/* pace.c - when a worker turns and when it sleeps: the loop around worker_turn, buckets, figures.
+/* pace.c - when a worker turns and when it sleeps: the loop around worker_turn, and figures.
  * Here alone in the dataplane a clock is read. */
 #include "dataplane/worker/pace.h"
 
@@ -11,7 +11,6 @@
 #define NAP_US	      1000     /* and else: TCP's timers count in milliseconds */
 #define PUBLISH_US    100000
 #define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
-#define REFILL_US     1000
 
 uint64_t clock_us(void)
 {
@@ -19,28 +18,6 @@ uint64_t clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* The buckets are shared; worker 0 fills them. Only traffic of links and exits is counted. */
-static void refill(struct worker *w)
-{
-	int64_t rate = w->params[CTL_PARAM_RATE], burst = w->params[CTL_PARAM_BURST];
-	uint64_t us = w->now_us - w->refill_us;
-
-	if (w->index != 0 || us < REFILL_US)
-		return;
-	if (w->params[CTL_PARAM_RELAY_RATE] && w->params[CTL_PARAM_RELAY_RATE] < rate) {
-		rate = w->params[CTL_PARAM_RELAY_RATE];
-		burst = w->params[CTL_PARAM_RELAY_BURST];
-	}
-	w->refill_us = w->now_us;
-	for (int i = 0; i < 2; i++) {
-		int64_t *left = &w->plane->bucket.left[i];
-		int64_t now = __atomic_add_fetch(left, rate * (int64_t)us / 1000000, __ATOMIC_RELAXED);
-
-		if (now > burst)
-			__atomic_sub_fetch(left, now - burst, __ATOMIC_RELAXED);
-	}
 }
 
 static void publish(struct worker *w)
@@ -99,7 +76,7 @@ void worker_run(struct worker *w)
 	while (!w->plane->stop && !finished(w)) {
 		start = end;
 		worked = worker_turn(w, start);
-		refill(w);
+		buckets_refill(w);
 		publish(w);
 		w->figures->turns++;
 		end = clock_us();

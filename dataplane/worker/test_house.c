@@ -21,7 +21,6 @@ static struct peer_circ *made(struct peer_link *l)
 
 static void traffic(struct peer_link *l, unsigned n, uint64_t bytes)
 {
-	static const uint8_t begin[] = "dest:7";
 	struct peer_circ *c;
 
 	for (unsigned i = 0; i < n; i++) { /* to the next hop, which echoes */
@@ -33,7 +32,7 @@ static void traffic(struct peer_link *l, unsigned n, uint64_t bytes)
 	}
 	for (unsigned i = 0; i < n; i++) { /* to a destination, over TCP of ours */
 		c = made(l);
-		house_say(&h, c, RELAY_BEGIN, 7, begin, sizeof(begin), false);
+		house_begin(&h, c, 7);
 		assert_true(house_until(&h, &c->connected, 20000));
 		assert_true(house_echo(&h, c, bytes, 120000));
 		assert_false(c->destroyed);

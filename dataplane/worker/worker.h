@@ -214,6 +214,10 @@ void link_flush_small(struct worker *w, uint32_t conn);
 int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t command,
 		  const uint8_t *payload);
 
+/* ---- buckets.c ---- */
+/* Adds what the time since the last call is worth. Call each turn. */
+void buckets_refill(struct worker *w);
+
 /* ---- ctl_in.c, ctl_out.c: the wall ---- */
 void ctl_in(struct worker *w);
 /* 0 or ERR_FULL: the ring is full or control is away. */
