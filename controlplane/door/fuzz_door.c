@@ -37,7 +37,7 @@ static void play(struct door *d, struct ctl_shared *s, struct reader *r)
 	uint8_t msg[RING_MSG_MAX] = {0};
 
 	ring_attach(&up, ctl_ring(s, 0, true), CTL_RING_SLOTS);
-	while (rd_left(r) >= 2) {
+	while (!r->bad && rd_left(r) >= 2) {
 		uint16_t n = rd_u16(r);
 		size_t take = MIN((size_t)n, MIN(rd_left(r), sizeof(msg)));
 
