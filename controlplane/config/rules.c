@@ -112,8 +112,8 @@ static void rule_switches(struct config *c, struct config_messages *m)
 {
 	if (!is_one_of(c->dataplane_polling, "adaptive", "busy"))
 		config_say(m, true, NULL, 0, "DataplanePolling is adaptive or busy: correct the line");
-	if (!is_one_of(c->dataplane_tls_order, "fast", "tor"))
-		config_say(m, true, NULL, 0, "DataplaneTLSOrder is fast or tor: correct the line");
+	if (!is_one_of(c->dataplane_tls_order, "ramson", "tor"))
+		config_say(m, true, NULL, 0, "DataplaneTLSOrder is ramson or tor: correct the line");
 	if (c->assume_reachable && c->assume_reachable_ipv6 == 0)
 		config_say(m, true, NULL, 0, "AssumeReachable 1 and AssumeReachableIPv6 0 contradict each "
 					     "other: remove one");

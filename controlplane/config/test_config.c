@@ -76,7 +76,7 @@ static void test_bad(void **state)
 		{"DataplanePolling sometimes", "adaptive or busy"},
 		{"DataplanePort eth0", "names no port"},
 		{"DataplanePort af_packet:", "names no port"},
-		{"DataplaneTLSOrder best", "fast or tor"},
+		{"DataplaneTLSOrder best", "ramson or tor"},
 		{"DirAuthority b orport=x 10.1.0.9:80 " FP, "orport="},
 		{"DirAuthority b v3ident=12 10.1.0.9:80 " FP, "v3ident="},
 		{"DirAuthority b 10.1.0.9 " FP, "address like"},
