@@ -144,8 +144,13 @@ static int to_tcp(struct edge *e, struct stream *s, const uint8_t *p, uint32_t l
 static int keep(struct edge *e, struct pipe *p, const uint8_t *from, uint32_t len, uint32_t max)
 {
 	uint32_t before = p->cap;
-	int rc = pipe_put(p, from, len, max);
+	int rc;
 
+	if (e->mem_max && e->mem + len > e->mem_max) {
+		count(e->counts, edge_mem_full);
+		return ERR_FULL;
+	}
+	rc = pipe_put(p, from, len, max);
 	e->mem += p->cap - before;
 	return rc;
 }

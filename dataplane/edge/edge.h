@@ -56,6 +56,7 @@ struct edge {
 	struct map by_id; /* (circ, stream id) -> stream */
 	uint32_t ready_head, ready_tail;
 	uint64_t mem; /* bytes in pipes */
+	uint64_t mem_max; /* bound of that, set by the worker; 0: none */
 	struct tcp *tcp;
 	struct counts *counts;
 };

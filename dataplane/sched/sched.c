@@ -5,7 +5,8 @@
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 {
-	*s = (struct sched) {.cf = *cf, .active = SLOT_NONE, .epoch_us = now_us};
+	*s = (struct sched) {.cf = *cf, .active = SLOT_NONE, .active_tail = SLOT_NONE,
+			     .epoch_us = now_us};
 	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
 	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
 	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
@@ -62,11 +63,13 @@ void sched_wake(struct sched *s, uint32_t conn)
 	if (c->active || !conn_has_work(c))
 		return;
 	c->active = 1;
-	c->prev = SLOT_NONE;
-	c->next = s->active;
-	if (s->active != SLOT_NONE)
-		s->conn[s->active].prev = conn;
-	s->active = conn;
+	c->next = SLOT_NONE;
+	c->prev = s->active_tail;
+	if (s->active_tail == SLOT_NONE)
+		s->active = conn;
+	else
+		s->conn[s->active_tail].next = conn;
+	s->active_tail = conn;
 }
 
 void sched_sleep(struct sched *s, uint32_t conn)
@@ -80,8 +83,18 @@ void sched_sleep(struct sched *s, uint32_t conn)
 		s->active = c->next;
 	else
 		s->conn[c->prev].next = c->next;
-	if (c->next != SLOT_NONE)
+	if (c->next == SLOT_NONE)
+		s->active_tail = c->prev;
+	else
 		s->conn[c->next].prev = c->prev;
+}
+
+void sched_turn(struct sched *s, uint32_t conn)
+{
+	if (!s->conn[conn].active)
+		return;
+	sched_sleep(s, conn);
+	sched_wake(s, conn);
 }
 
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
@@ -252,18 +265,24 @@ bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t i
 	return c->n_cells >= CELLS_A_RECORD || c->n_own || now_us - c->served_us >= interval_us;
 }
 
-uint32_t sched_oldest(const struct sched *s, uint64_t *arrival_us)
+static uint64_t waits_since(const struct sched *s, uint32_t leg)
 {
-	uint32_t oldest = SLOT_NONE;
+	return s->slots[s->leg[leg].head].arrival_us;
+}
 
-	*arrival_us = UINT64_MAX;
-	for (uint32_t i = 0; i < s->cf.n_legs; i++) {
-		const struct sched_leg *k = &s->leg[i];
+unsigned sched_oldest(const struct sched *s, uint32_t *legs, unsigned max)
+{
+	unsigned n = 0, at;
 
-		if (!k->n || s->slots[k->head].arrival_us >= *arrival_us)
+	for (uint32_t i = 0; max && i < s->cf.n_legs; i++) {
+		if (!s->leg[i].n)
 			continue;
-		*arrival_us = s->slots[k->head].arrival_us;
-		oldest = i;
+		if (n == max && waits_since(s, i) >= waits_since(s, legs[n - 1]))
+			continue;
+		n += n < max;
+		for (at = n - 1; at && waits_since(s, legs[at - 1]) > waits_since(s, i); at--)
+			legs[at] = legs[at - 1];
+		legs[at] = i;
 	}
-	return oldest;
+	return n;
 }

@@ -55,7 +55,7 @@ struct sched {
 	uint32_t *free_slots, n_free, n_touched;
 	struct sched_leg *leg;
 	struct sched_conn *conn;
-	uint32_t active; /* head of the list of conns with something to send */
+	uint32_t active, active_tail; /* list of conns with something to send */
 	uint64_t epoch_us; /* time 0 of the weights */
 };
 
@@ -105,13 +105,16 @@ struct sched_pick {
 bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick);
 /* Puts a conn on the active list again if something waits (its TCP has room again). */
 void sched_wake(struct sched *s, uint32_t conn);
+/* It had its turn: the others of the list go before it. */
+void sched_turn(struct sched *s, uint32_t conn);
 /* Takes it off: TCP has no room. */
 void sched_sleep(struct sched *s, uint32_t conn);
 /* Whether a conn is to be served in this turn: a full record waits, or its interval is over. */
 bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t interval_us);
 
 /* ---- memory pressure ---- */
-/* The leg whose oldest cell has waited longest, or SLOT_NONE. Walks all legs: for emergencies. */
-uint32_t sched_oldest(const struct sched *s, uint64_t *arrival_us);
+/* The legs whose oldest cells have waited longest, at most max, longest first; how many. Walks all
+ * legs: for emergencies. */
+unsigned sched_oldest(const struct sched *s, uint32_t *legs, unsigned max);
 
 #endif

@@ -106,16 +106,25 @@ static void test_destroy(void **state)
 
 static void test_bounds(void **state)
 {
-	uint64_t arrival;
+	uint32_t slot, old[3];
 	struct sched s;
-	uint32_t slot;
 
 	start(&s);
-	assert_int_equal(sched_oldest(&s, &arrival), SLOT_NONE);
+	assert_int_equal(sched_oldest(&s, old, 3), 0);
 	add(&s, 2, 20);
 	add(&s, 7, 10);
-	assert_int_equal(sched_oldest(&s, &arrival), 7);
-	assert_int_equal(arrival, 10);
+	assert_int_equal(sched_oldest(&s, old, 3), 2);
+	assert_int_equal(old[0], 7);
+	assert_int_equal(old[1], 2);
+	add(&s, 1, 30);
+	add(&s, 3, 5);
+	assert_int_equal(sched_oldest(&s, old, 3), 3);
+	assert_int_equal(old[0], 3);
+	assert_int_equal(old[2], 2);
+	assert_int_equal(sched_oldest(&s, old, 1), 1);
+	assert_int_equal(old[0], 3);
+	for (uint32_t leg = 1; leg <= 7; leg += leg == 3 ? 4 : 1)
+		sched_leg_clear(&s, leg);
 	for (int i = 0; i < SCHED_OWN_MAX; i++)
 		assert_int_equal(sched_own(&s, 2, slot_take(&s)), 0);
 	slot = slot_take(&s);

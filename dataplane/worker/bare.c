@@ -149,6 +149,7 @@ static void params_reset(struct worker *w)
 
 	memcpy(w->params, defaults, sizeof(defaults));
 	w->plane->bucket.left[0] = w->plane->bucket.left[1] = 1 << 30;
+	memory_bound(w);
 	w->stopping = false;
 	tcp_accepting(w->tcp, true);
 }
@@ -357,8 +358,9 @@ void bare_do_relay(struct bare *b, struct reader *r)
 
 void bare_do_turn(struct bare *b, struct reader *r)
 {
-	static const uint64_t leaps[] = {0, 0, 1000, 100000, 2100000, 10000000, 120000000, 400000000};
+	/* A wheel turns tick by tick: the long leap is rare. */
+	static const uint64_t leaps[] = {0, 0, 0, 1000, 20000, 100000, 2100000, 0};
 	uint8_t x = rd_u8(r);
 
-	bare_turn(b, 1 + (x >> 3), leaps[x & 7]);
+	bare_turn(b, 1 + (x >> 3), x == 255 ? 400000000 : leaps[x & 7]);
 }

@@ -113,8 +113,11 @@ static int boot_relay(struct worker *w, const char **why)
 
 static int boot_edge(struct worker *w, const char **why)
 {
-	return edge_init(&w->edge, w->index, w->plane->n_streams, w->plane->n_conns, draw_key(w),
-			 w->tcp, w->counts);
+	int rc = edge_init(&w->edge, w->index, w->plane->n_streams, w->plane->n_conns, draw_key(w),
+			   w->tcp, w->counts);
+
+	memory_bound(w);
+	return rc;
 }
 
 static int boot_sched(struct worker *w, const char **why)

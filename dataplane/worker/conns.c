@@ -89,6 +89,19 @@ void link_shut(struct worker *w, uint32_t conn, enum ctl_why why)
 	tcp_close(w->tcp, conn, w->now_us);
 }
 
+void links_stop(struct worker *w)
+{
+	bool late = w->now_us + STOP_US / 2 >= w->stop_us;
+
+	for (uint32_t i = 0; i < w->plane->n_conns; i++) {
+		uint8_t state = link_of(&w->links, i)->state;
+
+		if (state != LINK_NONE &&
+		    (late || state != LINK_OPEN || !sched_waiting(&w->sched, i)))
+			link_shut(w, i, CTL_WHY_SHUTDOWN);
+	}
+}
+
 static void link_event(struct worker *w, const struct tcp_event *ev)
 {
 	uint32_t conn = ev->conn;

@@ -386,23 +386,23 @@ static void on_param(struct worker *w, const struct down *d)
 		return;
 	}
 	w->params[b.param] = b.value;
+	if (b.param == CTL_PARAM_MAX_MEM)
+		memory_bound(w);
 	if (b.param == CTL_PARAM_ACCEPTING)
 		tcp_accepting(w->tcp, b.value != 0);
 }
 
-/* DESTROY on every circuit, close_notify and FIN on every link; the loop ends when all is said. */
+/* DESTROY on every circuit; links_stop ends each link behind its last, and the loop ends when all is
+ * said. */
 static void on_shutdown(struct worker *w, const struct down *d)
 {
 	w->stopping = true;
-	w->stop_us = w->now_us + 1000000;
+	w->stop_us = w->now_us + STOP_US;
+	w->params[CTL_PARAM_ACCEPTING] = 0;
 	tcp_accepting(w->tcp, false);
 	for (uint32_t i = 0; i < w->circs.circ_slots.n; i++)
 		if (slots_live(&w->circs.circ_slots, i))
 			circ_shut(w, i, DESTROY_REQUESTED, -1);
-	links_serve(w);
-	for (uint32_t i = 0; i < w->plane->n_conns; i++)
-		if (link_of(&w->links, i)->state != LINK_NONE)
-			link_shut(w, i, CTL_WHY_SHUTDOWN);
 }
 
 static void on_circ_tag(struct worker *w, const struct down *d)

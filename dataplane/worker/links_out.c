@@ -109,6 +109,7 @@ static void link_serve(struct worker *w, uint32_t conn)
 	for (unsigned i = 0; i < RECORDS_A_LINK && may_write(w) && serve_record(w, conn); i++)
 		;
 	w->sched.conn[conn].served_us = w->now_us;
+	sched_turn(&w->sched, conn);
 }
 
 /* While less than half busy a link is served at once; with load the interval grows to the full
@@ -123,10 +124,11 @@ static uint64_t interval_us(const struct worker *w)
 void links_serve(struct worker *w)
 {
 	uint64_t interval = interval_us(w);
-	uint32_t conn = w->sched.active, next;
+	uint32_t conn = w->sched.active, last = w->sched.active_tail, next;
 
-	for (; conn != SLOT_NONE; conn = next) {
-		next = w->sched.conn[conn].next;
+	/* Who was served stands at the tail, so the next turn begins where the bucket was empty. */
+	for (; conn != SLOT_NONE && may_write(w); conn = next) {
+		next = conn == last ? SLOT_NONE : w->sched.conn[conn].next;
 		if (sched_due(&w->sched, conn, w->now_us, interval))
 			link_serve(w, conn);
 	}

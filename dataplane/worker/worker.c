@@ -87,6 +87,8 @@ bool worker_turn(struct worker *w, uint64_t now_us)
 	run_timers(w);
 	conns_events(w);	      /* what closing and timers brought about */
 	links_serve(w);		      /* sched -> link -> tls -> tcp */
+	if (w->stopping)
+		links_stop(w);	      /* close_notify and FIN behind the last cell */
 	w->worked |= transmit(w);     /* tcp -> net -> port */
 	rte_pktmbuf_free_bulk(frames, n_frames);
 	ctl_say_late(w);

@@ -20,6 +20,7 @@
 #define BATCH	     64		  /* cells of one pass through the onion */
 #define TURN_PACKETS 64		  /* frames read in one turn */
 #define TURN_BYTES   (256 * 1024) /* bytes of records opened in one turn: they stay in L2 */
+#define STOP_US	     1000000	  /* from SHUTDOWN to the end of the loop */
 #define TURN_SLOTS   1024	  /* slots that must be free before a turn reads anything */
 
 enum conn_kind { CONN_LINK, CONN_EXIT };
@@ -106,7 +107,7 @@ struct worker {
 	int wake_fd, wake_control_fd;
 	uint32_t replay_at; /* next conn, then next circuit, to tell a new control; REPLAY_NONE */
 	bool stopping;	    /* SHUTDOWN came */
-	uint64_t stop_us;
+	uint64_t stop_us;   /* when the loop ends at the latest */
 
 	/* pace */
 	uint32_t idle_turns;
@@ -132,6 +133,8 @@ void worker_fini(struct worker *w);
 void conns_events(struct worker *w);
 /* Ends a link: close_notify, FIN; its circuits close now, CONN_CLOSED follows when TCP is done. */
 void link_shut(struct worker *w, uint32_t conn, enum ctl_why why);
+/* After SHUTDOWN: a link ends when what waits on it is out, or when half of the time is over. */
+void links_stop(struct worker *w);
 /* A link may have records to open. */
 void link_want_read(struct worker *w, uint32_t conn);
 /* A fresh row for another conn of this index. */
@@ -187,6 +190,8 @@ void leg_kill(struct worker *w, uint32_t leg, uint8_t reason);
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
 /* Over MaxMemInQueues: closes circuits with the oldest cells until a tenth is free. */
 void memory_relieve(struct worker *w);
+/* MaxMemInQueues was set. */
+void memory_bound(struct worker *w);
 
 /* ---- legs.c: between a circuit and its legs, on this worker or over the mesh ---- */
 void leg_make(struct worker *w, uint32_t circ, wid conn, uint8_t command, const uint8_t *payload);
