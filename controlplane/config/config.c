@@ -7,10 +7,32 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* The line that a message speaks of: a rule knows the value, not where it stood. */
+static const struct config_line *line_of(const struct config_lines *l, const char *text)
+{
+	size_t len = strcspn(text, " ");
+	const struct config_line *best = NULL;
+	bool quoted = false;
+
+	for (int i = 0; l && i < l->n; i++) {
+		const struct config_line *x = &l->v[i];
+		bool has_value;
+
+		if (strlen(x->name) != len || strncasecmp(x->name, text, len) != 0)
+			continue;
+		has_value = *x->value && strstr(text + len, x->value);
+		if (has_value || !quoted)
+			best = x;
+		quoted |= has_value;
+	}
+	return best;
+}
+
 void config_say(struct config_messages *m, bool is_error, const char *file, int line,
 		const char *fmt, ...)
 {
 	struct config_message *v = realloc(m->v, (size_t)(m->n + 1) * sizeof(*v));
+	const struct config_line *at;
 	char *text = NULL, *whole = NULL;
 	va_list args;
 
@@ -22,6 +44,10 @@ void config_say(struct config_messages *m, bool is_error, const char *file, int 
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
+	if (!file && text && (at = line_of(m->lines, text))) {
+		file = at->file;
+		line = at->line;
+	}
 	if (file && line && text && asprintf(&whole, "%s:%d: %s", file, line, text) < 0)
 		whole = NULL;
 	else if (file && !line && text && asprintf(&whole, "%s: %s", file, text) < 0)
@@ -50,10 +76,12 @@ void config_free(struct config *c)
 /* Values, what follows from them, rules: each only when what it stands on is sound. */
 static int load_lines(const struct config_lines *l, struct config *c, struct config_messages *m)
 {
+	m->lines = l;
 	if (options_apply(l, c, m) == 0) {
 		config_derive(c, m);
 		config_rules(c, m);
 	}
+	m->lines = NULL;
 	if (!m->n_errors)
 		return 0;
 	config_free(c);
@@ -110,8 +138,10 @@ int config_changed(const struct config *old, struct config *new, struct config_m
 
 		if (!o->is_start || t->same(option_field(o, old), option_field(o, new)))
 			continue;
-		config_say(m, false, NULL, 0, "%s changes only with a restart: its old value stays until "
-					      "then", o->name);
+		config_say(m, false, NULL, 0,
+			   "%s changes only with a restart: its old value stays until "
+			   "then",
+			   o->name);
 		t->copy(option_field(o, new), option_field(o, old));
 		rc = ERR_CONFIG;
 	}

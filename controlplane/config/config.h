@@ -1,5 +1,6 @@
 /* config.h - the torrc: tor's own syntax, one flat struct of values, and what a SIGHUP may change.
- * Everything that a room of control is told by the operator stands here; nobody else reads torrc. */
+ * Everything that a room of control is told by the operator stands here; nobody else reads torrc.
+ */
 #ifndef RAMSON_CONFIG_H
 #define RAMSON_CONFIG_H
 
@@ -23,9 +24,9 @@ struct config_prefix {
 
 struct config_dir_auth {
 	char nickname[20];
-	struct addr dir;  /* address:dirport of the line */
-	struct addr or4;  /* the same address with orport=; family 0 when not given */
-	struct addr or6;  /* ipv6=; family 0 when not given */
+	struct addr dir; /* address:dirport of the line */
+	struct addr or4; /* the same address with orport=; family 0 when not given */
+	struct addr or6; /* ipv6=; family 0 when not given */
 	uint8_t rsa_id[20];
 	uint8_t v3ident[20];
 	bool has_v3ident; /* it votes: its certificate and signature count */
@@ -48,16 +49,16 @@ enum config_scrub { CONFIG_SCRUB_NONE, CONFIG_SCRUB_RELAY, CONFIG_SCRUB_ALL };
 #define CONFIG_CORES	 64
 
 /* C types of the option types; every number is 64 bits wide. A STR may be NULL: not set. */
-#define CONFIG_C_STR  char *
-#define CONFIG_C_BOOL bool
-#define CONFIG_C_AUTO int8_t /* -1: auto */
-#define CONFIG_C_INT  int64_t
-#define CONFIG_C_MEM  int64_t
-#define CONFIG_C_SEC  int64_t
-#define CONFIG_C_MSEC int64_t
-#define CONFIG_C_REAL double
-#define CONFIG_C_LIST struct config_list
-#define CONFIG_C_CSV  struct config_list
+#define CONFIG_C_STR	 char *
+#define CONFIG_C_BOOL	 bool
+#define CONFIG_C_AUTO	 int8_t /* -1: auto */
+#define CONFIG_C_INT	 int64_t
+#define CONFIG_C_MEM	 int64_t
+#define CONFIG_C_SEC	 int64_t
+#define CONFIG_C_MSEC	 int64_t
+#define CONFIG_C_REAL	 double
+#define CONFIG_C_LIST	 struct config_list
+#define CONFIG_C_CSV	 struct config_list
 #define CONFIG_C_CSVLIST struct config_list
 
 struct config {
@@ -72,7 +73,7 @@ struct config {
 	struct addr address4, address6; /* advertised, with the advertised ORPort; family 0: none */
 	struct addr out_or4, out_or6, out_exit4, out_exit6; /* to dial from; never family 0 when
 							       DataplaneAddress has one of it */
-	struct config_prefix prefix[CONFIG_PREFIXES]; /* DataplaneAddress */
+	struct config_prefix prefix[CONFIG_PREFIXES];	    /* DataplaneAddress */
 	int n_prefixes;
 	struct addr gateway[CONFIG_PREFIXES];
 	int n_gateways;
@@ -83,11 +84,12 @@ struct config {
 	struct config_log log_target[CONFIG_LOGS];
 	int n_log_targets;
 	enum config_scrub scrub;
-	bool publish;	      /* descriptors go to the authorities */
-	bool is_exit;	      /* ExitRelay 1, or auto and an ExitPolicy that is given */
-	int64_t max_mem;      /* MaxMemInQueues, or what tor would choose for this host; bytes */
-	int64_t relay_rate, relay_burst; /* the smaller of Bandwidth* and RelayBandwidth*; bytes/s */
-	char *keys_dir, *cache_dir;	 /* KeyDirectory, CacheDirectory or their defaults */
+	bool publish;	 /* descriptors go to the authorities */
+	bool is_exit;	 /* ExitRelay 1, or auto and an ExitPolicy that is given */
+	int64_t max_mem; /* MaxMemInQueues, or what tor would choose for this host; bytes */
+	int64_t relay_rate,
+		relay_burst;	    /* the smaller of Bandwidth* and RelayBandwidth*; bytes/s */
+	char *keys_dir, *cache_dir; /* KeyDirectory, CacheDirectory or their defaults */
 };
 
 /* What was found while reading: errors stop, warnings do not. */
@@ -95,12 +97,15 @@ struct config_message {
 	bool is_error;
 	char *text; /* "torrc:12: ..." with reason and remedy */
 };
+struct config_lines;
 struct config_messages {
 	struct config_message *v;
 	int n, n_errors;
+	const struct config_lines *lines; /* config's own: where an option stood */
 };
 void config_messages_free(struct config_messages *m);
-/* Adds a line; file may be NULL (no place). */
+/* Adds a line. Without a file the place is that of the option whose name the text begins with, of
+ * the line whose value it quotes when there are several; or none. */
 void config_say(struct config_messages *m, bool is_error, const char *file, int line,
 		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 

@@ -58,10 +58,12 @@ static void derive_prefixes(struct config *c, struct config_messages *m)
 	c->n_prefixes = 0;
 	for (int i = 0; i < l->n; i++) {
 		if (c->n_prefixes == CONFIG_PREFIXES)
-			config_say(m, true, NULL, 0, "more than %d DataplaneAddress lines: remove some",
+			config_say(m, true, NULL, 0,
+				   "more than %d DataplaneAddress lines: remove some",
 				   CONFIG_PREFIXES);
 		else if (!parse_prefix(l->v[i], &c->prefix[c->n_prefixes]))
-			config_say(m, true, NULL, 0, "DataplaneAddress \"%s\" is no address with a "
+			config_say(m, true, NULL, 0,
+				   "DataplaneAddress \"%s\" is no address with a "
 				   "prefix length: write it like 192.0.2.7/24 or 2001:db8::7/64",
 				   l->v[i]);
 		else
@@ -78,8 +80,10 @@ static void derive_gateways(struct config *c, struct config_messages *m)
 		struct addr a;
 
 		if (addr_parse(&a, l->v[i]) < 0 || a.port || c->n_gateways == CONFIG_PREFIXES)
-			config_say(m, true, NULL, 0, "DataplaneGateway \"%s\" is no address: write it "
-				   "like 192.0.2.1 or 2001:db8::1", l->v[i]);
+			config_say(m, true, NULL, 0,
+				   "DataplaneGateway \"%s\" is no address: write it "
+				   "like 192.0.2.1 or 2001:db8::1",
+				   l->v[i]);
 		else
 			c->gateway[c->n_gateways++] = a;
 	}
@@ -114,10 +118,13 @@ static void derive_cores(struct config *c, struct config_messages *m)
 	char *save = NULL;
 
 	c->n_cores = 0;
-	for (char *w = text ? strtok_r(text, ", ", &save) : NULL; w; w = strtok_r(NULL, ", ", &save)) {
+	for (char *w = text ? strtok_r(text, ", ", &save) : NULL; w;
+	     w = strtok_r(NULL, ", ", &save)) {
 		if (!add_cores(c, w))
-			config_say(m, true, NULL, 0, "DataplaneCores \"%s\" is no list of cores: write "
-				   "it like 1,2 or 2-5", c->dataplane_cores_text);
+			config_say(m, true, NULL, 0,
+				   "DataplaneCores \"%s\" is no list of cores: write "
+				   "it like 1,2 or 2-5",
+				   c->dataplane_cores_text);
 	}
 	free(text);
 }
@@ -134,9 +141,14 @@ bool config_is_ours(const struct config *c, const struct addr *a)
 /* ---- ORPort ---- */
 
 enum { OR_NO_LISTEN = 1, OR_NO_ADVERTISE = 2, OR_ONLY4 = 4, OR_ONLY6 = 8 };
-static const struct { const char *name; int bit; } or_flags[] = {
-	{"NoListen", OR_NO_LISTEN}, {"NoAdvertise", OR_NO_ADVERTISE},
-	{"IPv4Only", OR_ONLY4}, {"IPv6Only", OR_ONLY6},
+static const struct {
+	const char *name;
+	int bit;
+} or_flags[] = {
+	{"NoListen", OR_NO_LISTEN},
+	{"NoAdvertise", OR_NO_ADVERTISE},
+	{"IPv4Only", OR_ONLY4},
+	{"IPv6Only", OR_ONLY6},
 };
 
 static bool parse_or_flags(char *words[], int n, int *bits)
@@ -184,8 +196,10 @@ static void add_or_everywhere(struct config *c, int family, uint16_t port, int b
 		add_or_port(c, at, bits, m);
 	}
 	if (c->n_or_ports == before && c->n_prefixes)
-		config_say(m, true, NULL, 0, "ORPort %u finds no DataplaneAddress of its family: "
-					     "add one, or change the line", port);
+		config_say(m, true, NULL, 0,
+			   "ORPort %u finds no DataplaneAddress of its family: "
+			   "add one, or change the line",
+			   port);
 }
 
 static bool is_unspecified(const struct addr *a)
@@ -206,8 +220,10 @@ static void derive_or_port(struct config *c, const char *line, struct config_mes
 	snprintf(text, sizeof(text), "%s", line);
 	n = text_words(text, words, ARRAY_LEN(words));
 	if (!n || !parse_or_flags(words + 1, n - 1, &bits)) {
-		config_say(m, true, NULL, 0, "ORPort \"%s\": the flags are NoListen or NoAdvertise, "
-			   "IPv4Only or IPv6Only: correct the line", line);
+		config_say(m, true, NULL, 0,
+			   "ORPort \"%s\": the flags are NoListen or NoAdvertise, "
+			   "IPv4Only or IPv6Only: correct the line",
+			   line);
 		return;
 	}
 	port = strtoul(words[0], &end, 10);
@@ -215,8 +231,10 @@ static void derive_or_port(struct config *c, const char *line, struct config_mes
 		if (port)
 			add_or_everywhere(c, 0, (uint16_t)port, bits, m);
 	} else if (addr_parse(&at, words[0]) < 0 || !at.port) {
-		config_say(m, true, NULL, 0, "ORPort \"%s\" is no port: write it like 9001, "
-			   "192.0.2.7:9001 or [2001:db8::7]:9001", line);
+		config_say(m, true, NULL, 0,
+			   "ORPort \"%s\" is no port: write it like 9001, "
+			   "192.0.2.7:9001 or [2001:db8::7]:9001",
+			   line);
 	} else if (is_unspecified(&at)) {
 		add_or_everywhere(c, at.family, at.port, bits, m);
 	} else {
@@ -235,7 +253,8 @@ static void derive_or_ports(struct config *c, struct config_messages *m)
 		struct config_or_port *p = &c->or_port[i];
 
 		if (p->listen && c->n_prefixes && !config_is_ours(c, &p->at))
-			config_say(m, true, NULL, 0, "ORPort %s is on an address that is not ours: add "
+			config_say(m, true, NULL, 0,
+				   "ORPort %s is on an address that is not ours: add "
 				   "it as a DataplaneAddress, or mark the line NoListen",
 				   addr_text(&p->at, text));
 	}
@@ -258,8 +277,10 @@ static void derive_addresses(struct config *c, struct config_messages *m)
 		struct addr a, *to;
 
 		if (addr_parse(&a, c->address_lines.v[i]) < 0 || a.port) {
-			config_say(m, true, NULL, 0, "Address \"%s\" is no numeric address: write the "
-				   "address itself; names are not looked up", c->address_lines.v[i]);
+			config_say(m, true, NULL, 0,
+				   "Address \"%s\" is no numeric address: write the "
+				   "address itself; names are not looked up",
+				   c->address_lines.v[i]);
 			continue;
 		}
 		to = a.family == 4 ? &c->address4 : &c->address6;
@@ -269,17 +290,17 @@ static void derive_addresses(struct config *c, struct config_messages *m)
 	}
 }
 
-static void derive_out_line(struct config *c, const char *name, const char *text,
-			    struct addr *to4, struct addr *to6, struct config_messages *m)
+static void derive_out_line(struct config *c, const char *name, const char *text, struct addr *to4,
+			    struct addr *to6, struct config_messages *m)
 {
 	struct addr a;
 
 	if (addr_parse(&a, text) < 0 || a.port)
-		config_say(m, true, NULL, 0, "%s \"%s\" is no address: write it like 192.0.2.7", name,
-			   text);
+		config_say(m, true, NULL, 0, "%s \"%s\" is no address: write it like 192.0.2.7",
+			   name, text);
 	else if (!config_is_ours(c, &a))
-		config_say(m, true, NULL, 0, "%s %s is not ours: add it as a DataplaneAddress", name,
-			   text);
+		config_say(m, true, NULL, 0, "%s %s is not ours: add it as a DataplaneAddress",
+			   name, text);
 	else
 		*(a.family == 4 ? to4 : to6) = a;
 }
@@ -375,11 +396,12 @@ static void derive_logs(struct config *c, struct config_messages *m)
 {
 	drop_logs(c);
 	for (int i = 0; i < c->log.n; i++) {
-		if (c->n_log_targets < CONFIG_LOGS && parse_log(c->log.v[i],
-								&c->log_target[c->n_log_targets]))
+		if (c->n_log_targets < CONFIG_LOGS &&
+		    parse_log(c->log.v[i], &c->log_target[c->n_log_targets]))
 			c->n_log_targets++;
 		else
-			config_say(m, true, NULL, 0, "Log \"%s\" is not possible: write it like \"notice "
+			config_say(m, true, NULL, 0,
+				   "Log \"%s\" is not possible: write it like \"notice "
 				   "stdout\", \"info file /var/log/ramson.log\" or \"warn syslog\"",
 				   c->log.v[i]);
 	}
@@ -387,8 +409,8 @@ static void derive_logs(struct config *c, struct config_messages *m)
 		config_say(m, false, NULL, 0, "only the first of %d Log lines is served yet",
 			   c->n_log_targets);
 	if (!c->n_log_targets)
-		c->log_target[c->n_log_targets++] = (struct config_log) {LOG_NOTICE,
-									 CONFIG_LOG_STDOUT, NULL};
+		c->log_target[c->n_log_targets++] =
+			(struct config_log) {LOG_NOTICE, CONFIG_LOG_STDOUT, NULL};
 }
 
 static void derive_scrub(struct config *c, struct config_messages *m)
@@ -401,7 +423,8 @@ static void derive_scrub(struct config *c, struct config_messages *m)
 	else if (strcasecmp(t, "relay") == 0)
 		c->scrub = CONFIG_SCRUB_RELAY;
 	else if (strcmp(t, "1") != 0)
-		config_say(m, true, NULL, 0, "SafeLogging \"%s\" is not possible: give 0, 1 or relay", t);
+		config_say(m, true, NULL, 0,
+			   "SafeLogging \"%s\" is not possible: give 0, 1 or relay", t);
 }
 
 /* What tor takes when MaxMemInQueues is not set: 0.4 of a large memory, 0.75 of a small one. */
@@ -435,7 +458,8 @@ static void derive_limits(struct config *c, struct config_messages *m)
 	c->relay_burst = smaller_limit(c->bandwidth_burst, c->relay_bandwidth_burst);
 	c->max_mem = c->max_mem_in_queues ? c->max_mem_in_queues : memory_for_queues();
 	if (c->max_mem < 64ll << 20) {
-		config_say(m, false, NULL, 0, "MaxMemInQueues is too low for a relay: 64 MB are taken");
+		config_say(m, false, NULL, 0,
+			   "MaxMemInQueues is too low for a relay: 64 MB are taken");
 		c->max_mem = 64ll << 20;
 	}
 }
@@ -452,8 +476,10 @@ static void derive_publish(struct config *c, struct config_messages *m)
 		for (size_t k = 0; k < ARRAY_LEN(known); k++)
 			ok |= strcasecmp(known[k], v) == 0;
 		if (!ok)
-			config_say(m, true, NULL, 0, "PublishServerDescriptor \"%s\" is not possible: "
-						     "give 0 or 1 (bridges are not served)", v);
+			config_say(m, true, NULL, 0,
+				   "PublishServerDescriptor \"%s\" is not possible: "
+				   "give 0 or 1 (bridges are not served)",
+				   v);
 		if (strcmp(v, "1") == 0 || strcasecmp(v, "v3") == 0)
 			c->publish = true;
 	}
@@ -492,8 +518,9 @@ int config_derive(struct config *c, struct config_messages *m)
 	derive_scrub(c, m);
 	derive_limits(c, m);
 	derive_publish(c, m);
-	c->is_exit = c->exit_relay == 1 || (c->exit_relay < 0 && (c->exit_policy.n || c->ipv6_exit ||
-								  c->reduced_exit_policy));
+	c->is_exit =
+		c->exit_relay == 1 ||
+		(c->exit_relay < 0 && (c->exit_policy.n || c->ipv6_exit || c->reduced_exit_policy));
 	c->keys_dir = directory_or(c->key_directory, c->data_directory, "/keys");
 	c->cache_dir = directory_or(c->cache_directory, c->data_directory, "");
 	if (!c->keys_dir || !c->cache_dir)

@@ -60,8 +60,9 @@ static const char *parse_fingerprint(struct config_dir_auth *a, char *words[], i
 	for (int i = 0; i < n; i++)
 		len += (size_t)snprintf(hex + len, len < sizeof(hex) ? sizeof(hex) - len : 0, "%s",
 					words[i] + (i == 0 && *words[i] == '$'));
-	return len < sizeof(hex) && text_hex(hex, a->rsa_id, 20) ? NULL
-								   : "the fingerprint needs 40 hex digits";
+	return len < sizeof(hex) && text_hex(hex, a->rsa_id, 20)
+		       ? NULL
+		       : "the fingerprint needs 40 hex digits";
 }
 
 /* NULL, or what is wrong. */

@@ -32,13 +32,23 @@ int lines_args(struct config_lines *l, char *const args[], int n, struct config_
 void lines_free(struct config_lines *l);
 
 enum config_type {
-	TYPE_STR, TYPE_BOOL, TYPE_AUTO, TYPE_INT, TYPE_MEM, TYPE_SEC, TYPE_MSEC, TYPE_REAL,
-	TYPE_LIST, TYPE_CSV, TYPE_CSVLIST, N_TYPES
+	TYPE_STR,
+	TYPE_BOOL,
+	TYPE_AUTO,
+	TYPE_INT,
+	TYPE_MEM,
+	TYPE_SEC,
+	TYPE_MSEC,
+	TYPE_REAL,
+	TYPE_LIST,
+	TYPE_CSV,
+	TYPE_CSVLIST,
+	N_TYPES
 };
 struct config_option {
 	const char *name;
 	enum config_type type;
-	size_t offset; /* in struct config */
+	size_t offset;	   /* in struct config */
 	const char *value; /* default */
 	int64_t min, max;
 	bool is_start;

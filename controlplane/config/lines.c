@@ -81,9 +81,8 @@ static void skip_comment(struct cursor *c)
 
 static bool at_continuation(const struct cursor *c)
 {
-	return cur(c) == '\\' &&
-	       ((c->p + 1 < c->end && c->p[1] == '\n') ||
-		(c->p + 2 < c->end && c->p[1] == '\r' && c->p[2] == '\n'));
+	return cur(c) == '\\' && ((c->p + 1 < c->end && c->p[1] == '\n') ||
+				  (c->p + 2 < c->end && c->p[1] == '\r' && c->p[2] == '\n'));
 }
 
 /* Blanks, empty lines and comments before a keyword. */
@@ -101,8 +100,8 @@ static void skip_to_keyword(struct cursor *c)
 /* One escape of a quoted value, the backslash already passed; -1 when it is none. */
 static int escape(struct cursor *c)
 {
-	static const char plain[][2] = {{'n', '\n'}, {'r', '\r'}, {'t', '\t'},
-					{'"', '"'}, {'\\', '\\'}, {'\'', '\''}};
+	static const char plain[][2] = {{'n', '\n'}, {'r', '\r'},  {'t', '\t'},
+					{'"', '"'},  {'\\', '\\'}, {'\'', '\''}};
 	int v = 0, digits = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
@@ -340,8 +339,10 @@ static int lines_include(struct config_lines *l, const char *file, int line, con
 	if (got == GLOB_NOMATCH && strpbrk(pattern, "*?["))
 		return 0;
 	if (got != 0) {
-		config_say(m, true, file, line, "%%include %s: no such file: mend the path, or "
-						"remove the line", pattern);
+		config_say(m, true, file, line,
+			   "%%include %s: no such file: mend the path, or "
+			   "remove the line",
+			   pattern);
 		return ERR_CONFIG;
 	}
 	for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)

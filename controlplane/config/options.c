@@ -7,7 +7,7 @@
 const struct config_option config_options[] = {
 #define START true
 #define LIVE  false
-#define OPT(field, name, type, value, min, max, when)                                             \
+#define OPT(field, name, type, value, min, max, when)                                              \
 	{#name, TYPE_##type, offsetof(struct config, field), value, min, max, when},
 #include "controlplane/config/options.def"
 #undef OPT
@@ -29,7 +29,9 @@ static const struct other {
 };
 
 /* Older spellings that tor still takes. */
-static const struct { const char *old, *name; } aliases[] = {
+static const struct {
+	const char *old, *name;
+} aliases[] = {
 	{"l", "Log"},
 	{"DirServer", "DirAuthority"},
 	{"NumCPU", "NumCPUs"},
@@ -41,7 +43,9 @@ static const struct { const char *old, *name; } aliases[] = {
 };
 
 /* What TestingTorNetwork changes among our options (tor(1) lists them). */
-static const struct { const char *name, *value; } testing_defaults[] = {
+static const struct {
+	const char *name, *value;
+} testing_defaults[] = {
 	{"DirAllowPrivateAddresses", "1"},
 	{"EnforceDistinctSubnets", "0"},
 	{"CountPrivateBandwidth", "1"},
@@ -114,8 +118,10 @@ static void say_unknown(const struct config_line *l, struct config_messages *m)
 		config_say(m, true, l->file, l->line, "there is no option \"%s\": did you mean %s?",
 			   l->name, near);
 	else
-		config_say(m, true, l->file, l->line, "there is no option \"%s\": correct its name, "
-						      "or remove the line", l->name);
+		config_say(m, true, l->file, l->line,
+			   "there is no option \"%s\": correct its name, "
+			   "or remove the line",
+			   l->name);
 }
 
 static void say_other(const struct other *o, const struct config_line *l, bool *said,
@@ -126,7 +132,8 @@ static void say_other(const struct other *o, const struct config_line *l, bool *
 	if (o->how == HOW_REFUSED)
 		config_say(m, true, l->file, l->line, "%s is not served: %s", o->name, o->remedy);
 	else if (!*said && o->how == HOW_IGNORED)
-		config_say(m, false, l->file, l->line, "%s is not served yet and is ignored", o->name);
+		config_say(m, false, l->file, l->line, "%s is not served yet and is ignored",
+			   o->name);
 	else if (!*said)
 		config_say(m, false, l->file, l->line, "%s is obsolete and is ignored", o->name);
 	*said = true;
@@ -155,8 +162,8 @@ struct seen {
 	bool by_file, by_arg;
 };
 
-static void apply_line(const struct config_option *o, const struct config_line *l, struct seen *seen,
-		       struct config *c, bool testing, struct config_messages *m)
+static void apply_line(const struct config_option *o, const struct config_line *l,
+		       struct seen *seen, struct config *c, bool testing, struct config_messages *m)
 {
 	void *field = option_field(o, c);
 	bool is_first = !(l->by_arg ? seen->by_arg : seen->by_file);
@@ -171,8 +178,8 @@ static void apply_line(const struct config_option *o, const struct config_line *
 	else
 		seen->by_file = true;
 	if (!is_first && !l->mode && !type_is_list(o->type))
-		config_say(m, false, l->file, l->line, "%s stands here again: only the last one counts",
-			   o->name);
+		config_say(m, false, l->file, l->line,
+			   "%s stands here again: only the last one counts", o->name);
 	/* A list of the command line replaces that of the file, unless "+" adds to it. */
 	if (o->type == TYPE_CSV || (type_is_list(o->type) && is_first && !l->mode))
 		config_types[o->type].drop(field);
@@ -201,8 +208,10 @@ static void check_testing_only(const struct config_option *o, const struct confi
 {
 	if (!testing && strncasecmp(o->name, "Testing", 7) == 0 &&
 	    strcmp(o->name, "TestingTorNetwork") != 0)
-		config_say(m, true, l->file, l->line, "%s is for private networks only: remove the "
-						      "line, or set TestingTorNetwork 1", o->name);
+		config_say(m, true, l->file, l->line,
+			   "%s is for private networks only: remove the "
+			   "line, or set TestingTorNetwork 1",
+			   o->name);
 }
 
 int options_apply(const struct config_lines *l, struct config *c, struct config_messages *m)

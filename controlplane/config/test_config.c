@@ -1,4 +1,5 @@
-/* test_config.c - rows of torrc text: what each value becomes, what is refused and how it is said. */
+/* test_config.c - rows of torrc text: what each value becomes, what is refused and how it is said.
+ */
 #include "controlplane/config/config.h"
 
 #include <errno.h>
@@ -10,9 +11,9 @@
 
 #include <cmocka.h>
 
-#define V3	"14C131DFC5C6F93646BE72FA1401C02A8DF2E8B4"
-#define FP	"FFCB46DB1339DA84674C70D7CB586434C4370441"
-#define MINIMAL                                                                                   \
+#define V3 "14C131DFC5C6F93646BE72FA1401C02A8DF2E8B4"
+#define FP "FFCB46DB1339DA84674C70D7CB586434C4370441"
+#define MINIMAL                                                                                    \
 	"ORPort 9001\nDataDirectory /tmp/x\nDataplanePort tap:t0\nDataplaneAddress 10.1.0.2/24\n"  \
 	"TestingTorNetwork 1\nDirAuthority a orport=9001 v3ident=" V3 " 10.1.0.9:80 " FP "\n"
 
@@ -34,7 +35,9 @@ static void show(const struct config_messages *m)
 /* Rows: lines behind the minimal torrc that make a wrong one, and a piece of what is said. */
 static void test_bad(void **state)
 {
-	static const struct { const char *text, *said; } t[] = {
+	static const struct {
+		const char *text, *said;
+	} t[] = {
 		{"NickName a b", "1 to 19 letters"},
 		{"Nickname abcdefghijabcdefghij", "1 to 19 letters"},
 		{"Nicknam x", "torrc:7: there is no option \"Nicknam\": did you mean Nickname?"},
@@ -52,7 +55,8 @@ static void test_bad(void **state)
 		{"BandwidthRate 10 KB", "a relay needs at least"},
 		{"BandwidthRate 10 MB\nBandwidthBurst 9 MB", "BandwidthBurst is below"},
 		{"RelayBandwidthRate 10 KB", "a relay needs at least"},
-		{"RelayBandwidthRate 2 MB\nRelayBandwidthBurst 1 MB", "RelayBandwidthBurst is below"},
+		{"RelayBandwidthRate 2 MB\nRelayBandwidthBurst 1 MB",
+		 "RelayBandwidthBurst is below"},
 		{"ShutdownWaitLength soon", "give a time"},
 		{"KeepalivePeriod 0", "a value from 1"},
 		{"NumCPUs 1.5", "whole number"},
@@ -123,16 +127,50 @@ static void test_bad(void **state)
 	}
 }
 
+/* What a rule finds is said with the place of the line that it is about. */
+static void test_places(void **state)
+{
+	static const struct {
+		const char *text, *said;
+	} t[] = {
+		{"\nNickname a-b", "torrc:8: Nickname"},
+		{"ORPort 9002 Sideways\nORPort 9003", "torrc:7: ORPort"},
+		{"ORPort 9003\nORPort 9002 Sideways", "torrc:8: ORPort"},
+		{"DirAuthority b wobble 10.1.0.9:80 " FP, "torrc:7: DirAuthority"},
+		{"Log notice stdout\nLog loud stdout\nLog info stdout", "torrc:8: Log"},
+		{"BandwidthRate 10 KB", "torrc:7: BandwidthRate"},
+		{"/ORPort", "ORPort is missing"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct config_messages m;
+		struct config c;
+		bool found = false;
+
+		assert_int_equal(load(t[i].text, &c, &m), ERR_CONFIG);
+		for (int k = 0; k < m.n; k++)
+			found |= strstr(m.v[k].text, t[i].said) != NULL;
+		if (!found) {
+			show(&m);
+			fail_msg("row %zu", i);
+		}
+		config_messages_free(&m);
+	}
+}
+
 /* Each piece that a relay cannot do without is missed by name. */
 static void test_missing(void **state)
 {
-	static const struct { const char *text, *said; } t[] = {
+	static const struct {
+		const char *text, *said;
+	} t[] = {
 		{"", "ORPort is missing"},
 		{"", "DataplanePort"},
 		{"", "DataplaneAddress is missing"},
 		{"", "DirAuthority is missing"},
 		{"ORPort 0\nDataplaneAddress fd00::1/64\nDataplanePort tap:x\n"
-		 "DirAuthority v3ident=" V3 " 1.2.3.4:80 " FP, "IPv4"},
+		 "DirAuthority v3ident=" V3 " 1.2.3.4:80 " FP,
+		 "IPv4"},
 		{"DirAuthority 1.2.3.4:80 " FP, "DataplaneAddress is missing"},
 		{"TestingLinkCertLifetime 1 hour", "private networks only"},
 	};
@@ -156,12 +194,16 @@ static void test_missing(void **state)
 /* Rows of numbers: text and what it is worth. */
 static void test_units(void **state)
 {
-	static const struct { const char *text; int64_t value; } t[] = {
-		{"100000", 100000}, {"100000 b", 100000}, {"100000 Bytes", 100000},
-		{"100 KB", 102400}, {"100KB", 102400}, {"100\tkbytes", 102400}, {"100 kilobytes", 102400},
-		{"1 m", 1 << 20}, {"1 MB", 1 << 20}, {"1 megabyte", 1 << 20}, {"1.5 MBytes", 3 << 19},
-		{"8 MBits", 1 << 20}, {"8 megabit", 1 << 20}, {"1 GBit", 1 << 27},
-		{"1 gigabits", 1 << 27}, {"2 GB", INT32_MAX}, {"0.001 TB", 1099511627},
+	static const struct {
+		const char *text;
+		int64_t value;
+	} t[] = {
+		{"100000", 100000},	   {"100000 b", 100000},     {"100000 Bytes", 100000},
+		{"100 KB", 102400},	   {"100KB", 102400},	     {"100\tkbytes", 102400},
+		{"100 kilobytes", 102400}, {"1 m", 1 << 20},	     {"1 MB", 1 << 20},
+		{"1 megabyte", 1 << 20},   {"1.5 MBytes", 3 << 19},  {"8 MBits", 1 << 20},
+		{"8 megabit", 1 << 20},	   {"1 GBit", 1 << 27},	     {"1 gigabits", 1 << 27},
+		{"2 GB", INT32_MAX},	   {"0.001 TB", 1099511627},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -181,15 +223,25 @@ static void test_units(void **state)
 
 static void test_times(void **state)
 {
-	static const struct { const char *line; int64_t seconds; } t[] = {
-		{"ShutdownWaitLength 0", 0}, {"ShutdownWaitLength 12", 12},
-		{"ShutdownWaitLength 1 minute", 60}, {"ShutdownWaitLength 2 Minutes", 120},
-		{"ShutdownWaitLength 1.5 hours", 5400}, {"ShutdownWaitLength 1 day", 86400},
-		{"ShutdownWaitLength 2 weeks", 14 * 86400}, {"ShutdownWaitLength 1 month", 2629728},
-		{"/ShutdownWaitLength", 30}, {"ShutdownWaitLength", 30},
-		{"shutdownwaitlength 7 # a comment", 7}, {"SHUTDOWNWAITLENGTH \"8 seconds\"", 8},
+	static const struct {
+		const char *line;
+		int64_t seconds;
+	} t[] = {
+		{"ShutdownWaitLength 0", 0},
+		{"ShutdownWaitLength 12", 12},
+		{"ShutdownWaitLength 1 minute", 60},
+		{"ShutdownWaitLength 2 Minutes", 120},
+		{"ShutdownWaitLength 1.5 hours", 5400},
+		{"ShutdownWaitLength 1 day", 86400},
+		{"ShutdownWaitLength 2 weeks", 14 * 86400},
+		{"ShutdownWaitLength 1 month", 2629728},
+		{"/ShutdownWaitLength", 30},
+		{"ShutdownWaitLength", 30},
+		{"shutdownwaitlength 7 # a comment", 7},
+		{"SHUTDOWNWAITLENGTH \"8 seconds\"", 8},
 		{"ShutdownWaitLength \\\n 9 \\\n # a line of its own\n seconds", 9},
-		{"ShutdownWaitLength\\\n10", 10}, {"ShutdownWaitLength 11\r\n", 11},
+		{"ShutdownWaitLength\\\n10", 10},
+		{"ShutdownWaitLength 11\r\n", 11},
 		{"ShutdownWaitLength 1\nShutdownWaitLength 13", 13},
 	};
 
@@ -212,17 +264,21 @@ static void test_values(void **state)
 	struct config c;
 	char text[ADDR_TEXT];
 
-	assert_int_equal(load("Nickname Ramson1\nContactInfo \"a \\\"b\\\" \\x41\\101\\n\\tc\"\n", &c, &m),
-			 ERR_CONFIG); /* a line break */
+	assert_int_equal(
+		load("Nickname Ramson1\nContactInfo \"a \\\"b\\\" \\x41\\101\\n\\tc\"\n", &c, &m),
+		ERR_CONFIG); /* a line break */
 	config_messages_free(&m);
-	assert_int_equal(load("Nickname Ramson1\nContactInfo \"a # \\\"b\\\" \\x41\\101\" # c\n"
-			      "MyFamily $" V3 ", " FP "\nMyFamily $" FP "~nick\n"
-			      "DataplaneAddress fd00::2/64\nDataplaneGateway 10.1.0.1\n"
-			      "DataplaneGateway fd00::1\nDataplaneCores 1,3-5\n"
-			      "ORPort [fd00::2]:9002\nExitPolicy accept *:80\nExitPolicy reject *:*\n"
-			      "Log info file /var/log/a b.log\nSafeLogging relay\n"
-			      "RelayBandwidthRate 1 MB\nPublishServerDescriptor 0\n"
-			      "OutboundBindAddressExit fd00::2\nSocksPort 0\n", &c, &m), 0);
+	assert_int_equal(
+		load("Nickname Ramson1\nContactInfo \"a # \\\"b\\\" \\x41\\101\" # c\n"
+		     "MyFamily $" V3 ", " FP "\nMyFamily $" FP "~nick\n"
+		     "DataplaneAddress fd00::2/64\nDataplaneGateway 10.1.0.1\n"
+		     "DataplaneGateway fd00::1\nDataplaneCores 1,3-5\n"
+		     "ORPort [fd00::2]:9002\nExitPolicy accept *:80\nExitPolicy reject *:*\n"
+		     "Log info file /var/log/a b.log\nSafeLogging relay\n"
+		     "RelayBandwidthRate 1 MB\nPublishServerDescriptor 0\n"
+		     "OutboundBindAddressExit fd00::2\nSocksPort 0\n",
+		     &c, &m),
+		0);
 	show(&m);
 	assert_int_equal(m.n, 0);
 	assert_string_equal(c.nickname, "Ramson1");
@@ -272,7 +328,8 @@ static void test_testing(void **state)
 	assert_int_equal(c.v3_auth_voting_interval_s, 300);
 	config_messages_free(&m);
 	config_free(&c);
-	assert_int_equal(load("ExitPolicyRejectPrivate 1\nV3AuthVotingInterval 20 seconds\n", &c, &m), 0);
+	assert_int_equal(
+		load("ExitPolicyRejectPrivate 1\nV3AuthVotingInterval 20 seconds\n", &c, &m), 0);
 	assert_true(c.exit_policy_reject_private);
 	assert_int_equal(c.v3_auth_voting_interval_s, 20);
 	config_messages_free(&m);
@@ -290,7 +347,9 @@ static void test_unserved(void **state)
 	struct config c;
 
 	assert_int_equal(load("ContactInfo x\nMetricsPort 9035\nMetricsPort 9036\nControlPort 0\n"
-			      "GuardfractionFile /x\n", &c, &m), 0);
+			      "GuardfractionFile /x\n",
+			      &c, &m),
+			 0);
 	assert_int_equal(m.n, 2);
 	assert_non_null(strstr(m.v[0].text, "torrc:8: MetricsPort is not served yet"));
 	config_messages_free(&m);
@@ -299,13 +358,18 @@ static void test_unserved(void **state)
 
 static void test_orport(void **state)
 {
-	static const struct { const char *text; int n; bool listen, advertise; const char *at; } t[] = {
+	static const struct {
+		const char *text;
+		int n;
+		bool listen, advertise;
+		const char *at;
+	} t[] = {
 		{"/ORPort\nORPort 10.1.0.2:80", 1, true, true, "10.1.0.2:80"},
 		{"/ORPort\nORPort 0.0.0.0:81", 1, true, true, "10.1.0.2:81"},
 		{"/ORPort\nORPort 82 NoAdvertise\nORPort 1.2.3.4:443 NoListen", 2, true, false,
 		 "10.1.0.2:82"},
-		{"/ORPort\nORPort 1.2.3.4:443 nolisten\nORPort 83 noadvertise ipv4only", 2, false, true,
-		 "1.2.3.4:443"},
+		{"/ORPort\nORPort 1.2.3.4:443 nolisten\nORPort 83 noadvertise ipv4only", 2, false,
+		 true, "1.2.3.4:443"},
 		{"/ORPort\nORPort 0\nORPort 84", 1, true, true, "10.1.0.2:84"},
 	};
 
@@ -315,7 +379,8 @@ static void test_orport(void **state)
 		char text[ADDR_TEXT];
 
 		if (load(t[i].text, &c, &m) < 0 || c.n_or_ports != t[i].n ||
-		    c.or_port[0].listen != t[i].listen || c.or_port[0].advertise != t[i].advertise ||
+		    c.or_port[0].listen != t[i].listen ||
+		    c.or_port[0].advertise != t[i].advertise ||
 		    strcmp(addr_text(&c.or_port[0].at, text), t[i].at) != 0) {
 			show(&m);
 			fail_msg("row %zu", i);
@@ -342,8 +407,8 @@ static void write_file(const char *dir, const char *name, const char *text, char
 static void test_files(void **state)
 {
 	char dir[] = "/tmp/test_config_XXXXXX", sub[64], path[128], main_path[128], text[4096];
-	char *args[] = {"--Nickname", "FromArgs", "+ExitPolicy", "reject *:*", "ORPort", "77",
-			"/ContactInfo"};
+	char *args[] = {"--Nickname", "FromArgs", "+ExitPolicy", "reject *:*",
+			"ORPort",     "77",	  "/ContactInfo"};
 	char *circle[] = {0};
 	struct config_messages m = {0};
 	struct config c;
@@ -354,8 +419,8 @@ static void test_files(void **state)
 	write_file(sub, "20-b", "Nickname second\n", path, sizeof(path));
 	write_file(sub, "10-a", "Nickname first\nExitPolicy accept *:80\n", path, sizeof(path));
 	write_file(sub, ".hidden", "Nonsense\n", path, sizeof(path));
-	snprintf(text, sizeof(text), "%s%%include %s\n%%include \"%s/none*\"\nContactInfo me\n", MINIMAL,
-		 sub, dir);
+	snprintf(text, sizeof(text), "%s%%include %s\n%%include \"%s/none*\"\nContactInfo me\n",
+		 MINIMAL, sub, dir);
 	write_file(dir, "torrc", text, main_path, sizeof(main_path));
 	assert_int_equal(config_load(main_path, args, 0, &c, &m), 0);
 	assert_string_equal(c.nickname, "second");
@@ -410,7 +475,8 @@ static void test_changed(void **state)
 	assert_false(config_same(&a, &b));
 	assert_true(config_same(&b, &b));
 	config_free(&b);
-	assert_int_equal(load("Nickname two\nExitPolicy reject *:*\nContactInfo y\nORPort 9009", &b, &m), 0);
+	assert_int_equal(
+		load("Nickname two\nExitPolicy reject *:*\nContactInfo y\nORPort 9009", &b, &m), 0);
 	assert_int_equal(config_changed(&a, &b, &m), ERR_CONFIG);
 	assert_int_equal(m.n, 2);
 	assert_string_equal(b.nickname, "one");
@@ -462,12 +528,13 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad), cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_units), cmocka_unit_test(test_times),
-		cmocka_unit_test(test_values), cmocka_unit_test(test_testing),
-		cmocka_unit_test(test_unserved), cmocka_unit_test(test_orport),
-		cmocka_unit_test(test_files), cmocka_unit_test(test_changed),
-		cmocka_unit_test(test_scrub), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad),	cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_places),	cmocka_unit_test(test_units),
+		cmocka_unit_test(test_times),	cmocka_unit_test(test_values),
+		cmocka_unit_test(test_testing), cmocka_unit_test(test_unserved),
+		cmocka_unit_test(test_orport),	cmocka_unit_test(test_files),
+		cmocka_unit_test(test_changed), cmocka_unit_test(test_scrub),
+		cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

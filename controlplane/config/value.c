@@ -14,12 +14,12 @@ struct unit {
 
 /* tor's time units; a plural s is taken off before the look-up. */
 static const struct unit time_units[] = {
-	{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {"week", 7 * 86400},
-	{"month", 2629728}, /* a twelfth of 365.24 days */
+	{"second", 1},	{"minute", 60},	     {"hour", 3600},
+	{"day", 86400}, {"week", 7 * 86400}, {"month", 2629728}, /* a twelfth of 365.24 days */
 };
 static const struct unit msec_units[] = {
-	{"msec", 1}, {"millisecond", 1}, {"second", 1000}, {"minute", 60000}, {"hour", 3600000},
-	{"day", 86400000}, {"week", 7 * 86400000ll},
+	{"msec", 1},	   {"millisecond", 1}, {"second", 1000},	 {"minute", 60000},
+	{"hour", 3600000}, {"day", 86400000},  {"week", 7 * 86400000ll},
 };
 
 static bool unit_find(const struct unit *u, size_t n, const char *text, int64_t *factor)
@@ -45,9 +45,13 @@ static bool unit_find(const struct unit *u, size_t n, const char *text, int64_t 
 /* Bytes by name: a power of 1024 (k, kilo, ...) and what is counted (b, byte, bit). */
 static bool unit_memory(const char *text, int64_t *factor)
 {
-	static const struct { const char *name; int shift; bool is_long; } powers[] = {
+	static const struct {
+		const char *name;
+		int shift;
+		bool is_long;
+	} powers[] = {
 		{"kilo", 10, true}, {"mega", 20, true}, {"giga", 30, true}, {"tera", 40, true},
-		{"k", 10, false}, {"m", 20, false}, {"g", 30, false}, {"t", 40, false},
+		{"k", 10, false},   {"m", 20, false},	{"g", 30, false},   {"t", 40, false},
 	};
 	bool is_long = false;
 	int shift = 0;
@@ -295,8 +299,10 @@ const struct config_type_row config_types[N_TYPES] = {
 	[TYPE_SEC] = {"time", 8, parse_number, drop_none, same_8, copy_8},
 	[TYPE_MSEC] = {"time", 8, parse_number, drop_none, same_8, copy_8},
 	[TYPE_REAL] = {"number", 8, parse_real, drop_none, same_8, copy_8},
-	[TYPE_LIST] = {"lines", sizeof(struct config_list), parse_list, drop_list, same_list, copy_list},
-	[TYPE_CSV] = {"list", sizeof(struct config_list), parse_csv, drop_list, same_list, copy_list},
+	[TYPE_LIST] = {"lines", sizeof(struct config_list), parse_list, drop_list, same_list,
+		       copy_list},
+	[TYPE_CSV] = {"list", sizeof(struct config_list), parse_csv, drop_list, same_list,
+		      copy_list},
 	[TYPE_CSVLIST] = {"lists", sizeof(struct config_list), parse_csv, drop_list, same_list,
 			  copy_list},
 };

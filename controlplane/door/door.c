@@ -1,5 +1,5 @@
-/* door.c - the wall from control's side: attach, take messages up, send messages down. What comes up
- * is treated as if the other side had been taken over: copied out, checked, then handled. */
+/* door.c - the wall from control's side: attach, take messages up, send messages down. What comes
+ * up is treated as if the other side had been taken over: copied out, checked, then handled. */
 #include "controlplane/door/door.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DOOR_BATCH   64	 /* messages of one worker before the next has its turn */
-#define DOOR_TURN    4096 /* messages before the event loop sees its other events */
+#define DOOR_BATCH    64   /* messages of one worker before the next has its turn */
+#define DOOR_TURN     4096 /* messages before the event loop sees its other events */
 #define DOOR_RETRY_US 5000 /* a worker that is away leaves no wake-up when its ring drains */
 
 /* A message that waits for room in the ring. */
@@ -41,7 +41,10 @@ struct door {
 	_Alignas(8) uint8_t buf[RING_MSG_MAX];
 };
 
-static const struct { const char *name; uint16_t body; } types[N_CTL_UP] = {
+static const struct {
+	const char *name;
+	uint16_t body;
+} types[N_CTL_UP] = {
 #define X(name, body) [CTL_##name] = {#name, sizeof(struct body)},
 	CTL_DOWN(X) CTL_UP(X)
 #undef X

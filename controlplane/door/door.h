@@ -23,13 +23,13 @@ struct door_row {
 
 /* What the door has refused or delayed, for status. */
 struct door_counts {
-	uint64_t n_up, n_down;	  /* messages taken and sent */
-	uint64_t n_queued;	  /* sends that had to wait in our queue */
-	uint64_t n_refused;	  /* sends refused because that queue was full */
-	uint64_t n_bad_message;	  /* up: length, type or worker wrong */
-	uint64_t n_old_epoch;	  /* up: of an earlier attach */
-	uint64_t n_unhandled;	  /* up: type without a row */
-	uint64_t queued_bytes;	  /* waiting now */
+	uint64_t n_up, n_down;	/* messages taken and sent */
+	uint64_t n_queued;	/* sends that had to wait in our queue */
+	uint64_t n_refused;	/* sends refused because that queue was full */
+	uint64_t n_bad_message; /* up: length, type or worker wrong */
+	uint64_t n_old_epoch;	/* up: of an earlier attach */
+	uint64_t n_unhandled;	/* up: type without a row */
+	uint64_t queued_bytes;	/* waiting now */
 };
 
 /* Bytes that may wait for one worker before sends are refused. */
@@ -38,7 +38,8 @@ struct door_counts {
 /* Attaches: maps memory_fd, checks that magic, version and size agree, takes a new epoch, drops
  * whatever an earlier control left in the up rings, and reads wake_fd in base's loop.
  * wake_worker_fd[i] wakes worker i. The descriptors stay the caller's; table must outlive the door.
- * NULL with errno and a sentence in *why (a static string) when the memory is not what it should be. */
+ * NULL with errno and a sentence in *why (a static string) when the memory is not what it should
+ * be. */
 struct door *door_open(int memory_fd, int wake_fd, const int wake_worker_fd[], unsigned n_fds,
 		       struct event_base *base, const struct door_row table[], void *ctx,
 		       const char **why);
@@ -49,9 +50,9 @@ uint32_t door_epoch(const struct door *d);
 
 /* Sends to one worker: head (filled in here from type, id, arg), body, then tail. Keeps the order
  * of sends to one worker also when its ring is full. Copies everything, so secrets are the caller's
- * to wipe; our own waiting copies are wiped when they have gone. 0; ERR_FULL when the worker's queue
- * is full (counted: treat what it was about as refused); ERR_MALFORMED when it is longer than a message may
- * be; ERR_UNKNOWN when there is no such worker. */
+ * to wipe; our own waiting copies are wiped when they have gone. 0; ERR_FULL when the worker's
+ * queue is full (counted: treat what it was about as refused); ERR_MALFORMED when it is longer than
+ * a message may be; ERR_UNKNOWN when there is no such worker. */
 int door_send(struct door *d, unsigned worker, uint16_t type, wid id, uint32_t arg,
 	      const void *body, size_t body_len, const void *tail, size_t tail_len);
 /* The same to every worker; the worst of their results. */

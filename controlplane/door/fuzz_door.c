@@ -26,11 +26,11 @@ static const struct door_row rows[] = {
 #define X(name, body) {CTL_##name, touch},
 	CTL_UP(X)
 #undef X
-	{0, NULL},
+		{0, NULL},
 };
 
-/* Each input byte pair is a length; so many bytes follow as one message, or, when the length is 0xffff,
- * four bytes are the ring's head index. */
+/* Each input byte pair is a length; so many bytes follow as one message, or, when the length is
+ * 0xffff, four bytes are the ring's head index. */
 static void play(struct door *d, struct ctl_shared *s, struct reader *r)
 {
 	struct ring up;

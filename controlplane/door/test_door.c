@@ -52,7 +52,10 @@ static void saw_opened(void *ctx, const struct ctl_head *head, const void *body,
 }
 
 static const struct door_row rows[] = {
-	{CTL_CONN_OPENED, saw_opened}, {CTL_CONN_READ, saw}, {CTL_CIRC_CLOSED, saw}, {0, NULL},
+	{CTL_CONN_OPENED, saw_opened},
+	{CTL_CONN_READ, saw},
+	{CTL_CIRC_CLOSED, saw},
+	{0, NULL},
 };
 
 static void plane_make(struct plane *p)
@@ -142,13 +145,14 @@ static void test_hostile(void **state)
 		enum { BAD, OLD, UNHANDLED } counted;
 	} t[] = {
 		{CTL_NONE, 1, 0, 64, BAD},
-		{CTL_CONN_KEYS, 1, 0, 200, BAD},	 /* a message of the other direction */
+		{CTL_CONN_KEYS, 1, 0, 200, BAD}, /* a message of the other direction */
 		{CTL_UP_FIRST, 1, 0, 64, BAD},
 		{N_CTL_UP, 1, 0, 64, BAD},
 		{0xffff, 1, 0, 64, BAD},
-		{CTL_CONN_OPENED, 1, 0, 0, BAD},	 /* no body */
+		{CTL_CONN_OPENED, 1, 0, 0, BAD}, /* no body */
 		{CTL_CONN_OPENED, 1, 0, sizeof(struct ctl_conn_opened) - 1, BAD},
-		{CTL_CONN_OPENED, 1, (wid)1 << 56 | 5, 64, BAD}, /* worker 1's id on worker 0's ring */
+		{CTL_CONN_OPENED, 1, (wid)1 << 56 | 5, 64,
+		 BAD}, /* worker 1's id on worker 0's ring */
 		{CTL_CONN_OPENED, 0, 5, 64, OLD},
 		{CTL_CONN_OPENED, 2, 5, 64, OLD},
 		{CTL_STREAM_READ, 1, 5, 64, UNHANDLED},
@@ -209,7 +213,8 @@ static void test_send(void **state)
 	plane_make(&p);
 	plane_attach(&p);
 	p.down[1].shared->sleeping = 1;
-	assert_int_equal(door_send_all(p.door, CTL_PARAM_SET, 0, 0, &param, sizeof(param), NULL, 0), 0);
+	assert_int_equal(door_send_all(p.door, CTL_PARAM_SET, 0, 0, &param, sizeof(param), NULL, 0),
+			 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		assert_int_equal(ring_recv(&p.down[i], buf, false), sizeof(head) + sizeof(param));
 		memcpy(&head, buf, sizeof(head));
@@ -230,17 +235,21 @@ static void test_send_refused(void **state)
 
 	plane_make(&p);
 	plane_attach(&p);
-	assert_int_equal(door_send(p.door, WORKERS, CTL_REPLAY, 0, 0, NULL, 0, NULL, 0), ERR_UNKNOWN);
+	assert_int_equal(door_send(p.door, WORKERS, CTL_REPLAY, 0, 0, NULL, 0, NULL, 0),
+			 ERR_UNKNOWN);
 	assert_int_equal(door_send(p.door, 0, CTL_NONE, 0, 0, NULL, 0, NULL, 0), ERR_MALFORMED);
-	assert_int_equal(door_send(p.door, 0, CTL_CONN_OPENED, 0, 0, body, 48, NULL, 0), ERR_MALFORMED);
+	assert_int_equal(door_send(p.door, 0, CTL_CONN_OPENED, 0, 0, body, 48, NULL, 0),
+			 ERR_MALFORMED);
 	assert_int_equal(door_send(p.door, 0, CTL_REPLAY, 0, 0, body, 1, NULL, 0), ERR_MALFORMED);
-	assert_int_equal(door_send(p.door, 0, CTL_LISTEN_ADD, 0, 0, body, 19, NULL, 0), ERR_MALFORMED);
+	assert_int_equal(door_send(p.door, 0, CTL_LISTEN_ADD, 0, 0, body, 19, NULL, 0),
+			 ERR_MALFORMED);
 	assert_int_equal(door_send(p.door, 0, CTL_CONN_WRITE, 1, 0, NULL, 0, body, RING_MSG_MAX),
 			 ERR_MALFORMED);
 	plane_drop(&p);
 }
 
-/* A ring that nobody reads: order is kept in our queue, the bound holds, all of it goes out later. */
+/* A ring that nobody reads: order is kept in our queue, the bound holds, all of it goes out later.
+ */
 static void test_full_ring(void **state)
 {
 	struct plane p;
@@ -273,7 +282,8 @@ static void test_full_ring(void **state)
 	plane_drop(&p);
 }
 
-/* Through the event loop: the worker's wake-up makes us read; a full ring is tried again by time. */
+/* Through the event loop: the worker's wake-up makes us read; a full ring is tried again by time.
+ */
 static void test_loop(void **state)
 {
 	struct ctl_conn_opened body = {.cookie = 3};
@@ -291,8 +301,9 @@ static void test_loop(void **state)
 	event_base_loop(p.base, EVLOOP_ONCE);
 	assert_int_equal(p.n_seen, 1);
 	while (!door_counts(p.door).n_queued) {
-		assert_int_equal(door_send(p.door, 0, CTL_CONN_WRITE, 1, 0, NULL, 0, chunk,
-					   sizeof(chunk)), 0);
+		assert_int_equal(
+			door_send(p.door, 0, CTL_CONN_WRITE, 1, 0, NULL, 0, chunk, sizeof(chunk)),
+			0);
 		sent++;
 	}
 	for (int turns = 0; got < sent && turns < 1000; turns++) {
@@ -345,7 +356,8 @@ static void test_bad_memory(void **state)
 			p.shared->n_workers = WORKERS + 1; /* the file is too short for it */
 		if (row == 5)
 			assert_return_code(ftruncate(p.fd, 100), errno);
-		assert_null(door_open(p.fd, p.wake, p.worker_wake, CTL_WORKERS, p.base, rows, &p, &why));
+		assert_null(door_open(p.fd, p.wake, p.worker_wake, CTL_WORKERS, p.base, rows, &p,
+				      &why));
 		assert_non_null(why);
 		plane_drop(&p);
 	}
@@ -373,11 +385,11 @@ static void test_figures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_up), cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_lying_ring), cmocka_unit_test(test_send),
+		cmocka_unit_test(test_up),	     cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_lying_ring),   cmocka_unit_test(test_send),
 		cmocka_unit_test(test_send_refused), cmocka_unit_test(test_full_ring),
-		cmocka_unit_test(test_loop), cmocka_unit_test(test_attach_again),
-		cmocka_unit_test(test_bad_memory), cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_loop),	     cmocka_unit_test(test_attach_again),
+		cmocka_unit_test(test_bad_memory),   cmocka_unit_test(test_figures),
 	};
 
 	return cmocka_run_group_tests_name("door", tests, NULL, NULL);

@@ -25,7 +25,8 @@ static bool resolver_answers(struct control *c)
 	c->base = event_base_new();
 	if (!c->base || dns_new(&c->dns, c->base, &s) < 0)
 		return false;
-	if (dns_ask(c->dns, names->n ? names->v[0] : "www.torproject.org", on_answer, &reached) == 0) {
+	if (dns_ask(c->dns, names->n ? names->v[0] : "www.torproject.org", on_answer, &reached) ==
+	    0) {
 		struct dns_figures f;
 
 		event_base_loopexit(c->base, &limit);
@@ -48,10 +49,12 @@ int control_check(struct control *c)
 		return 2;
 	}
 	if (!policy_rejects_all(c->policy) && !resolver_answers(c)) {
-		log_err("no resolver answers: an exit needs one: correct %s, or name another file with "
-			"ServerDNSResolvConfFile", c->config.server_dns_resolv_conf_file
-							   ? c->config.server_dns_resolv_conf_file
-							   : "/etc/resolv.conf");
+		log_err("no resolver answers: an exit needs one: correct %s, or name another file "
+			"with "
+			"ServerDNSResolvConfFile",
+			c->config.server_dns_resolv_conf_file
+				? c->config.server_dns_resolv_conf_file
+				: "/etc/resolv.conf");
 		return 2;
 	}
 	return 0;

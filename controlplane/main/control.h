@@ -33,7 +33,7 @@ struct control {
 	struct config config;
 	enum control_phase phase;
 	uint64_t end_at_us; /* of draining, then of ending */
-	uint64_t tick_n; /* tenths of a second */
+	uint64_t tick_n;    /* tenths of a second */
 	int code;
 
 	struct door *door;
@@ -54,7 +54,8 @@ struct control {
 
 	int64_t keys_at_s, selftest_at_s[2], bandwidth_at_s; /* when each is due again */
 	int64_t said_skew_s;
-	unsigned replays_due; /* workers that have not yet told all that was open when we attached */
+	unsigned
+		replays_due; /* workers that have not yet told all that was open when we attached */
 	struct ops_sums counted; /* what dir/ has been told of traffic */
 };
 

@@ -1,5 +1,5 @@
-/* exits.c - what leaves here: the policy for streams and descriptor, the resolver, and addresses that
- * no stream may reach. */
+/* exits.c - what leaves here: the policy for streams and descriptor, the resolver, and addresses
+ * that no stream may reach. */
 #include "controlplane/main/control.h"
 
 #define POLICY_TEXT 65536
@@ -68,7 +68,8 @@ static void publish_policy(struct control *c)
 
 	if (policy_lines(c->policy, lines, sizeof(lines)) < 0 ||
 	    policy_summary(c->policy, 6, summary, sizeof(summary)) < 0) {
-		log_warn("the exit policy is too long for a descriptor: nothing is announced as open");
+		log_warn("the exit policy is too long for a descriptor: nothing is announced as "
+			 "open");
 		dir_set_policy(c->dir, "reject *:*\n", NULL);
 		return;
 	}

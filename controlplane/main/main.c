@@ -97,7 +97,8 @@ static int control_run(struct control *c)
 		return 1;
 	settings_push(c);
 	settings_listen(c);
-	log_notice("attached to %u worker(s), epoch %u", door_workers(c->door), door_epoch(c->door));
+	log_notice("attached to %u worker(s), epoch %u", door_workers(c->door),
+		   door_epoch(c->door));
 	event_base_dispatch(c->base);
 	return c->code;
 }
@@ -165,7 +166,8 @@ int main(int argc, char **argv)
 
 	log_open(2, LOG_NOTICE, "control");
 	if (!parse(&c, &mode, argc, argv)) {
-		log_err("usage: ramson-control [--check|--keygen] -f TORRC; \"ramson run\" starts it");
+		log_err("usage: ramson-control [--check|--keygen] -f TORRC; \"ramson run\" starts "
+			"it");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

@@ -1,13 +1,13 @@
-/* reach.c - links as the rooms ask for them: what the consensus says of a peer, a link for a circuit
- * of our own, and the proof that others reach us (interop T1, T3). */
+/* reach.c - links as the rooms ask for them: what the consensus says of a peer, a link for a
+ * circuit of our own, and the proof that others reach us (interop T1, T3). */
 #include "controlplane/main/control.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define SELFTEST_S	60 /* between two tests of one family */
+#define SELFTEST_S	 60 /* between two tests of one family */
 #define SELFTEST_QUICK_S 10 /* the same in a testing network */
-#define SKEW_SAY_S	3600
+#define SKEW_SAY_S	 3600
 
 /* ---- what links/ asks of the consensus ---- */
 
@@ -68,12 +68,17 @@ static void skewed(void *arg, const struct link_peer *peer, int64_t skew_s)
 int reach_open(struct control *c)
 {
 	struct links_config lc = {
-		.door = c->door, .keys = c->keys, .n_workers = door_workers(c->door),
+		.door = c->door,
+		.keys = c->keys,
+		.n_workers = door_workers(c->door),
 		.handshake_us = (uint64_t)c->config.keepalive_period_s * 1000000,
 		.tls_order_tor = strcasecmp(c->config.dataplane_tls_order, "tor") == 0,
 		.allow_private = c->config.extend_allow_private_addresses,
 		.dial_from = {c->config.out_or4, c->config.out_or6},
-		.arg = c, .known = known, .listed_at = listed_at, .suggested = suggested,
+		.arg = c,
+		.known = known,
+		.listed_at = listed_at,
+		.suggested = suggested,
 		.skewed = skewed,
 	};
 
@@ -107,7 +112,8 @@ static void on_link(void *arg, wid conn, unsigned reason)
 	w.done(w.arg, conn, (int)reason);
 }
 
-static void target_of(const struct control *c, const struct dir_target *from, struct link_target *to)
+static void target_of(const struct control *c, const struct dir_target *from,
+		      struct link_target *to)
 {
 	static const uint8_t none[KEYS_ED_ID];
 

@@ -65,8 +65,12 @@ static int fetch(void *ctx, const struct dir_target *to, const uint8_t *request,
 
 static int open_dir(struct control *c)
 {
-	struct dir_setup s = {.config = &c->config, .keys = c->keys, .fetch = fetch, .fetch_ctx = c,
-			      .changed = consensus_changed, .changed_ctx = c};
+	struct dir_setup s = {.config = &c->config,
+			      .keys = c->keys,
+			      .fetch = fetch,
+			      .fetch_ctx = c,
+			      .changed = consensus_changed,
+			      .changed_ctx = c};
 
 	if (draw(s.seed, sizeof(s.seed)) < 0)
 		return ERR_SYSTEM;
@@ -76,8 +80,8 @@ static int open_dir(struct control *c)
 
 static int open_origin(struct control *c)
 {
-	struct origin_setup s = {.config = &c->config, .keys = c->keys, .dir = c->dir,
-				 .ops = reach_origin_ops(c)};
+	struct origin_setup s = {
+		.config = &c->config, .keys = c->keys, .dir = c->dir, .ops = reach_origin_ops(c)};
 	struct hash_key key;
 
 	if (draw(s.seed, sizeof(s.seed)) < 0 || draw(&key, sizeof(key)) < 0 ||
@@ -117,8 +121,12 @@ static int open_pool(struct control *c)
 
 static int open_ops(struct control *c)
 {
-	struct ops_setup s = {.base = c->base, .door = c->door, .config = &c->config,
-			      .version = RAMSON_VERSION, .fill = status_fill, .ctx = c};
+	struct ops_setup s = {.base = c->base,
+			      .door = c->door,
+			      .config = &c->config,
+			      .version = RAMSON_VERSION,
+			      .fill = status_fill,
+			      .ctx = c};
 
 	c->ops = ops_new(&s, clock_wall_s());
 	if (!c->ops)
@@ -129,10 +137,15 @@ static int open_ops(struct control *c)
 
 int rooms_open(struct control *c)
 {
-	static const struct { const char *name; int (*open)(struct control *c); } rooms[] = {
-		{"keys", open_keys},	 {"links", reach_open},	 {"exit", exits_open},
-		{"onion services", open_hs}, {"directory", open_dir}, {"circuits of our own", open_origin},
-		{"circuits", open_circs}, {"handshakes", open_pool}, {"status", open_ops},
+	static const struct {
+		const char *name;
+		int (*open)(struct control *c);
+	} rooms[] = {
+		{"keys", open_keys},	  {"links", reach_open},
+		{"exit", exits_open},	  {"onion services", open_hs},
+		{"directory", open_dir},  {"circuits of our own", open_origin},
+		{"circuits", open_circs}, {"handshakes", open_pool},
+		{"status", open_ops},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {

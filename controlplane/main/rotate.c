@@ -1,4 +1,5 @@
-/* rotate.c - keys that rotate, and the rooms that must hear of it: pool, TLS context, descriptor. */
+/* rotate.c - keys that rotate, and the rooms that must hear of it: pool, TLS context, descriptor.
+ */
 #include "controlplane/main/control.h"
 
 #define KEYS_TICK_S 60
@@ -30,8 +31,10 @@ static void changed(struct control *c, unsigned what)
 	if (what & (KEYS_ONION | KEYS_SIGNING))
 		dir_keys_changed(c->dir);
 	if (what & KEYS_EXPIRED) {
-		log_err("the signing key has expired and the master key is not here: make a new one with "
-			"\"ramson keygen\" where the master key is, and copy it to %s", c->config.keys_dir);
+		log_err("the signing key has expired and the master key is not here: make a new "
+			"one with "
+			"\"ramson keygen\" where the master key is, and copy it to %s",
+			c->config.keys_dir);
 		stop_now(c, 1);
 	}
 }

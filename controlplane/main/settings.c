@@ -18,7 +18,10 @@ void settings_accept(struct control *c, bool accepting)
 static void push_config(struct control *c)
 {
 	const struct config *f = &c->config;
-	const struct { enum ctl_param_id id; int64_t value; } rows[] = {
+	const struct {
+		enum ctl_param_id id;
+		int64_t value;
+	} rows[] = {
 		{CTL_PARAM_MAX_MEM, f->max_mem},
 		{CTL_PARAM_RATE, f->bandwidth_rate},
 		{CTL_PARAM_BURST, f->bandwidth_burst},
@@ -32,7 +35,8 @@ static void push_config(struct control *c)
 	if (f->kist_sched_run_interval_ms)
 		set(c, CTL_PARAM_KIST_INTERVAL_MS, f->kist_sched_run_interval_ms);
 	if (f->circuit_priority_halflife_s >= 0)
-		set(c, CTL_PARAM_EWMA_HALFLIFE_MS, (int64_t)(f->circuit_priority_halflife_s * 1000));
+		set(c, CTL_PARAM_EWMA_HALFLIFE_MS,
+		    (int64_t)(f->circuit_priority_halflife_s * 1000));
 }
 
 static void set_from_consensus(void *ctx, int id, int64_t value)

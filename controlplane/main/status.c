@@ -55,7 +55,8 @@ static json_t *network_section(struct control *c)
 	put(o, "microdescriptors", s.n_mds);
 	put(o, "descriptors", s.n_descriptors);
 	json_object_set_new(o, "listed", json_boolean(s.is_listed));
-	json_object_set_new(o, "flags", json_string(s.is_listed ? dir_flags_text(s.flags, flags) : ""));
+	json_object_set_new(o, "flags",
+			    json_string(s.is_listed ? dir_flags_text(s.flags, flags) : ""));
 	put(o, "weight", s.bandwidth);
 	json_object_set_new(o, "reachable_ipv4", json_boolean(s.reachable4));
 	json_object_set_new(o, "reachable_ipv6", json_boolean(s.reachable6));
@@ -124,9 +125,13 @@ static json_t *handshakes_section(struct control *c)
 
 	handshake_pool_figures(c->pool, &f);
 	for (int i = 1; i < 4; i++) {
-		const struct { const char *name; uint64_t v; } rows[] = {
-			{"asked", f.asked[i]}, {"answered", f.answered[i]}, {"failed", f.failed[i]},
-			{"refused", f.refused[i]}, {"too_old", f.too_old[i]},
+		const struct {
+			const char *name;
+			uint64_t v;
+		} rows[] = {
+			{"asked", f.asked[i]},	   {"answered", f.answered[i]},
+			{"failed", f.failed[i]},   {"refused", f.refused[i]},
+			{"too_old", f.too_old[i]},
 		};
 
 		for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
@@ -182,11 +187,14 @@ static json_t *origin_section(struct control *c)
 
 void status_fill(void *arg, json_t *root)
 {
-	static const struct { const char *name; json_t *(*make)(struct control *c); } sections[] = {
-		{"relay", relay_section},	{"network", network_section},
-		{"links", links_section},	{"circuits", circuits_section},
+	static const struct {
+		const char *name;
+		json_t *(*make)(struct control *c);
+	} sections[] = {
+		{"relay", relay_section},	    {"network", network_section},
+		{"links", links_section},	    {"circuits", circuits_section},
 		{"handshakes", handshakes_section}, {"dns", dns_section},
-		{"onion services", hs_section}, {"own circuits", origin_section},
+		{"onion services", hs_section},	    {"own circuits", origin_section},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(sections); i++)

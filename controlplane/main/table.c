@@ -3,8 +3,9 @@
 
 #include "dataplane/wire/cell.h"
 
-#define HANDLER(name)                                                                             \
-	static void name(void *ctx, const struct ctl_head *head, const void *body, struct bytes tail)
+#define HANDLER(name)                                                                              \
+	static void name(void *ctx, const struct ctl_head *head, const void *body,                 \
+			 struct bytes tail)
 
 /* Every handler begins so: links reads no clock. */
 static struct control *now(void *ctx)
@@ -63,8 +64,8 @@ HANDLER(on_origin_opened)
 
 	/* An id that we cannot remember we cannot use: its closing would go astray. */
 	if (circ && map_put(&c->origins, circ, 1) < 0) {
-		door_send(c->door, wid_worker(circ), CTL_CIRC_CLOSE, circ,
-			  DESTROY_RESOURCELIMIT, NULL, 0, NULL, 0);
+		door_send(c->door, wid_worker(circ), CTL_CIRC_CLOSE, circ, DESTROY_RESOURCELIMIT,
+			  NULL, 0, NULL, 0);
 		circ = WID_NONE;
 		why = DESTROY_RESOURCELIMIT;
 	}
@@ -108,8 +109,7 @@ HANDLER(on_replay_end)
 		return;
 	links_reclassify(c->links); /* who is a relay may have changed meanwhile */
 	log_notice("a control was here before: %u links and %llu circuits go on",
-		   s->n_clients + s->n_relays,
-		   (unsigned long long)circ_figures(c->circs)->n_circs);
+		   s->n_clients + s->n_relays, (unsigned long long)circ_figures(c->circs)->n_circs);
 }
 
 const struct door_row control_table[] = {

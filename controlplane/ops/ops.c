@@ -63,12 +63,22 @@ static const struct {
 	const char *name, *rate_name;
 	size_t offset;
 } figure_rows[] = {
-#define FIG(name, rate) {#name, rate, offsetof(struct ctl_figures, name)}
-	FIG(n_conns, NULL), FIG(n_links, NULL), FIG(n_circs, NULL), FIG(n_streams, NULL),
-	FIG(n_legs, NULL), FIG(mem_bytes, NULL),
-	FIG(link_bytes_in, "link_in_rate"), FIG(link_bytes_out, "link_out_rate"),
-	FIG(exit_bytes_in, "exit_in_rate"), FIG(exit_bytes_out, "exit_out_rate"),
-	FIG(cells_in, "cells_in_rate"), FIG(cells_out, "cells_out_rate"),
+#define FIG(name, rate)                                                                            \
+	{                                                                                          \
+#name, rate, offsetof(struct ctl_figures, name)                                    \
+	}
+	FIG(n_conns, NULL),
+	FIG(n_links, NULL),
+	FIG(n_circs, NULL),
+	FIG(n_streams, NULL),
+	FIG(n_legs, NULL),
+	FIG(mem_bytes, NULL),
+	FIG(link_bytes_in, "link_in_rate"),
+	FIG(link_bytes_out, "link_out_rate"),
+	FIG(exit_bytes_in, "exit_in_rate"),
+	FIG(exit_bytes_out, "exit_out_rate"),
+	FIG(cells_in, "cells_in_rate"),
+	FIG(cells_out, "cells_out_rate"),
 	FIG(cells_relayed, "cells_relayed_rate"),
 #undef FIG
 };
@@ -92,7 +102,8 @@ static json_t *core_object(const struct ops *o, unsigned w)
 	for (size_t i = 0; i < ARRAY_LEN(figure_rows); i++) {
 		put(c, figure_rows[i].name, figure(now, i));
 		if (figure_rows[i].rate_name)
-			put(c, figure_rows[i].rate_name, rate(o, figure(now, i), figure(before, i)));
+			put(c, figure_rows[i].rate_name,
+			    rate(o, figure(now, i), figure(before, i)));
 	}
 	return c;
 }
@@ -168,7 +179,6 @@ static json_t *document(const struct ops *o)
 }
 
 /* ---- the socket ---- */
-
 
 static void reader_drop(struct bufferevent *bev, void *arg)
 {
@@ -304,7 +314,8 @@ static void heartbeat(struct ops *o)
 	struct ops_sums s;
 
 	ops_sums(o, &s);
-	log_notice("Heartbeat: up for %lld days %lld:%02lld hours, with %llu links, %llu circuits and %llu "
+	log_notice("Heartbeat: up for %lld days %lld:%02lld hours, with %llu links, %llu circuits "
+		   "and %llu "
 		   "exit streams open. Sent %.2f MB and received %.2f MB since the last one.",
 		   (long long)(up_s / 86400), (long long)(up_s % 86400 / 3600),
 		   (long long)(up_s % 3600 / 60), (unsigned long long)s.n_links,

@@ -56,7 +56,11 @@ static const char *human(double v, char buf[16])
 
 	for (; v >= 1000 && u + 1 < ARRAY_LEN(units); u++)
 		v /= 1000;
-	snprintf(buf, 16, v < 10 && u ? "%.2f %s" : v < 100 && u ? "%.1f %s" : "%.0f %s", v, units[u]);
+	snprintf(buf, 16,
+		 v < 10 && u	? "%.2f %s"
+		 : v < 100 && u ? "%.1f %s"
+				: "%.0f %s",
+		 v, units[u]);
 	return buf;
 }
 
@@ -73,9 +77,10 @@ static void show_head(const json_t *root)
 	       num(t, "n_links"), num(t, "n_circs"), num(t, "n_streams"),
 	       human((double)num(t, "mem_bytes"), mem));
 	printf("links in %s/s  out %s/s   exits in %s/s  out %s/s   cells relayed %lld/s\n\n",
-	       human((double)num(t, "link_in_rate"), in), human((double)num(t, "link_out_rate"), out),
-	       human((double)num(t, "exit_in_rate"), ein), human((double)num(t, "exit_out_rate"), eout),
-	       num(t, "cells_relayed_rate"));
+	       human((double)num(t, "link_in_rate"), in),
+	       human((double)num(t, "link_out_rate"), out),
+	       human((double)num(t, "exit_in_rate"), ein),
+	       human((double)num(t, "exit_out_rate"), eout), num(t, "cells_relayed_rate"));
 }
 
 static void show_cores(const json_t *root)
@@ -85,10 +90,11 @@ static void show_cores(const json_t *root)
 	size_t i;
 
 	printf("worker   busy    links  circuits  streams        in/s       out/s     cells/s\n");
-	json_array_foreach(cores, i, c) {
-		printf("%6lld  %4.0f %%  %7lld  %8lld  %7lld  %10s  %10s  %10lld\n", num(c, "worker"),
-		       100 * json_real_value(json_object_get(c, "busy")), num(c, "n_links"),
-		       num(c, "n_circs"), num(c, "n_streams"),
+	json_array_foreach(cores, i, c)
+	{
+		printf("%6lld  %4.0f %%  %7lld  %8lld  %7lld  %10s  %10s  %10lld\n",
+		       num(c, "worker"), 100 * json_real_value(json_object_get(c, "busy")),
+		       num(c, "n_links"), num(c, "n_circs"), num(c, "n_streams"),
 		       human((double)num(c, "link_in_rate"), in),
 		       human((double)num(c, "link_out_rate"), out), num(c, "cells_relayed_rate"));
 	}
@@ -113,12 +119,12 @@ static void show_sections(json_t *root)
 	const char *name, *key;
 	json_t *section, *v;
 
-	json_object_foreach(root, name, section) {
+	json_object_foreach(root, name, section)
+	{
 		if (!json_is_object(section) || strcmp(name, "totals") == 0)
 			continue;
 		printf("%s\n", name);
-		json_object_foreach(section, key, v)
-			show_value(key, v);
+		json_object_foreach(section, key, v) show_value(key, v);
 	}
 }
 
@@ -128,7 +134,8 @@ static int show_once(const char *path, bool json, bool clear)
 	json_t *root;
 
 	if (!text) {
-		fprintf(stderr, "ramson: %s: %s: is the relay running, and are you root or its User?\n",
+		fprintf(stderr,
+			"ramson: %s: %s: is the relay running, and are you root or its User?\n",
 			path, strerror(errno));
 		return ERR_SYSTEM;
 	}

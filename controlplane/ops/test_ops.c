@@ -1,5 +1,5 @@
-/* test_ops.c - the status document over its socket, rates from two samples, and what `ramson status`
- * makes of it. */
+/* test_ops.c - the status document over its socket, rates from two samples, and what `ramson
+ * status` makes of it. */
 #include "controlplane/config/config.h"
 #include "controlplane/door/door.h"
 #include "controlplane/ops/ops.h"
@@ -86,8 +86,12 @@ static int field_drop(void **state)
 
 static void open_ops(struct field *f, int64_t now_s)
 {
-	struct ops_setup s = {.base = f->base, .door = f->door, .config = &f->config,
-			      .version = "1.2.3", .fill = fill, .ctx = f};
+	struct ops_setup s = {.base = f->base,
+			      .door = f->door,
+			      .config = &f->config,
+			      .version = "1.2.3",
+			      .fill = fill,
+			      .ctx = f};
 
 	f->ops = ops_new(&s, now_s);
 	assert_non_null(f->ops);
@@ -241,8 +245,10 @@ static void test_show(void **state)
 		dup2(p[1], 1);
 		close(p[0]);
 		close(p[1]);
-		_exit(ops_show(f->path, false, false) == 0 && ops_show("/nonexistent/x", false, false) < 0
-			      ? 0 : 1);
+		_exit(ops_show(f->path, false, false) == 0 &&
+				      ops_show("/nonexistent/x", false, false) < 0
+			      ? 0
+			      : 1);
 	}
 	close(p[1]);
 	fcntl(p[0], F_SETFL, O_NONBLOCK);
@@ -266,7 +272,7 @@ int main(void)
 {
 #define ON_FIELD(t) cmocka_unit_test_setup_teardown(t, field_make, field_drop)
 	const struct CMUnitTest tests[] = {
-		ON_FIELD(test_document), ON_FIELD(test_backwards), ON_FIELD(test_crowd),
+		ON_FIELD(test_document),  ON_FIELD(test_backwards), ON_FIELD(test_crowd),
 		ON_FIELD(test_heartbeat), ON_FIELD(test_show),
 	};
 

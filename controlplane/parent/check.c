@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The kernel's interface of a DataplanePort, or "": memif, pci and tap have none that must exist. */
+/* The kernel's interface of a DataplanePort, or "": memif, pci and tap have none that must exist.
+ */
 static void port_interface(const char *port, char name[IF_NAMESIZE])
 {
 	static const char *const kinds[] = {"af_packet:", "af_packet_pmd:", "af_xdp:"};
@@ -20,7 +21,8 @@ static void port_interface(const char *port, char name[IF_NAMESIZE])
 		size_t len = strlen(kinds[i]);
 
 		if (strncmp(port, kinds[i], len) == 0)
-			snprintf(name, IF_NAMESIZE, "%.*s", (int)strcspn(port + len, ","), port + len);
+			snprintf(name, IF_NAMESIZE, "%.*s", (int)strcspn(port + len, ","),
+				 port + len);
 	}
 }
 
@@ -51,10 +53,13 @@ static void check_addresses(const struct config *c, const char *ifname, struct c
 		struct addr a = addr_of(i->ifa_addr);
 
 		if (a.family && config_is_ours(c, &a))
-			config_say(m, true, NULL, 0, "DataplaneAddress %s is held by the kernel too, on %s: "
-				   "give it up with \"ip addr del %s dev %s\", or use DataplanePort "
-				   "af_xdp:%s, which shares it", addr_text(&a, text), i->ifa_name, text,
-				   i->ifa_name, *ifname ? ifname : i->ifa_name);
+			config_say(
+				m, true, NULL, 0,
+				"DataplaneAddress %s is held by the kernel too, on %s: "
+				"give it up with \"ip addr del %s dev %s\", or use DataplanePort "
+				"af_xdp:%s, which shares it",
+				addr_text(&a, text), i->ifa_name, text, i->ifa_name,
+				*ifname ? ifname : i->ifa_name);
 	}
 	freeifaddrs(all);
 }
@@ -65,8 +70,10 @@ static void check_port(const struct config *c, struct config_messages *m)
 
 	port_interface(c->dataplane_port, name);
 	if (*name && !if_nametoindex(name))
-		config_say(m, true, NULL, 0, "DataplanePort %s: there is no interface %s: \"ip link\" shows "
-					     "those that are there", c->dataplane_port, name);
+		config_say(m, true, NULL, 0,
+			   "DataplanePort %s: there is no interface %s: \"ip link\" shows "
+			   "those that are there",
+			   c->dataplane_port, name);
 	check_addresses(c, name, m);
 }
 
@@ -79,13 +86,14 @@ static void check_directory(const char *option, const char *path, struct config_
 
 	if (stat(path, &st) == 0) {
 		if (!S_ISDIR(st.st_mode))
-			config_say(m, true, NULL, 0, "%s %s is no directory: name another", option, path);
-		else if (access(path, R_OK | W_OK | X_OK) < 0)
-			config_say(m, true, NULL, 0, "%s %s: %s: give it to User, or name another", option,
-				   path, strerror(errno));
-		else if (st.st_mode & 077)
-			config_say(m, false, NULL, 0, "%s %s can be read by others: chmod 700 it", option,
+			config_say(m, true, NULL, 0, "%s %s is no directory: name another", option,
 				   path);
+		else if (access(path, R_OK | W_OK | X_OK) < 0)
+			config_say(m, true, NULL, 0, "%s %s: %s: give it to User, or name another",
+				   option, path, strerror(errno));
+		else if (st.st_mode & 077)
+			config_say(m, false, NULL, 0, "%s %s can be read by others: chmod 700 it",
+				   option, path);
 		return;
 	}
 	snprintf(up, sizeof(up), "%s", path);
@@ -93,8 +101,10 @@ static void check_directory(const char *option, const char *path, struct config_
 	if (slash)
 		slash[slash == up] = '\0';
 	if (access(up, W_OK | X_OK) < 0)
-		config_say(m, true, NULL, 0, "%s %s is not there and cannot be made in %s: %s: make it, "
-					     "or name another", option, path, up, strerror(errno));
+		config_say(m, true, NULL, 0,
+			   "%s %s is not there and cannot be made in %s: %s: make it, "
+			   "or name another",
+			   option, path, up, strerror(errno));
 }
 
 static void check_user(const struct config *c, struct config_messages *m)
@@ -102,14 +112,19 @@ static void check_user(const struct config *c, struct config_messages *m)
 	struct identity id;
 
 	if (identity_find(&id, c->user) < 0)
-		config_say(m, true, NULL, 0, "User %s: there is no such user: create it, or change the "
-					     "line", c->user);
+		config_say(m, true, NULL, 0,
+			   "User %s: there is no such user: create it, or change the "
+			   "line",
+			   c->user);
 	else if (id.has && getuid() != 0 && getuid() != id.uid)
-		config_say(m, true, NULL, 0, "User %s: only root can become another user: start as root, "
-					     "or remove the line", c->user);
+		config_say(m, true, NULL, 0,
+			   "User %s: only root can become another user: start as root, "
+			   "or remove the line",
+			   c->user);
 	if (getuid() != 0)
-		config_say(m, false, NULL, 0, "not root: most kinds of DataplanePort can be opened by root "
-					      "only");
+		config_say(m, false, NULL, 0,
+			   "not root: most kinds of DataplanePort can be opened by root "
+			   "only");
 }
 
 int parent_check(const struct config *c, struct config_messages *m)
@@ -121,8 +136,10 @@ int parent_check(const struct config *c, struct config_messages *m)
 	check_user(c, m);
 	for (int i = 0; i < c->n_cores; i++) {
 		if (c->cores[i] >= n_cpus)
-			config_say(m, true, NULL, 0, "DataplaneCores: there is no core %d, the last one is "
-						     "%ld: correct the line", c->cores[i], n_cpus - 1);
+			config_say(m, true, NULL, 0,
+				   "DataplaneCores: there is no core %d, the last one is "
+				   "%ld: correct the line",
+				   c->cores[i], n_cpus - 1);
 	}
 	return m->n_errors ? ERR_CONFIG : 0;
 }

@@ -164,7 +164,8 @@ static void run_child(char *const argv[], const struct commons *m, const struct 
 {
 	sigset_t none;
 
-	if (log_fd > STDERR_FILENO && (dup2(log_fd, STDERR_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0))
+	if (log_fd > STDERR_FILENO &&
+	    (dup2(log_fd, STDERR_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0))
 		_exit(1);
 
 	sigemptyset(&none);
@@ -186,7 +187,8 @@ static void run_child(char *const argv[], const struct commons *m, const struct 
 	_exit(PARENT_EXIT_CONFIG);
 }
 
-pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop, int log_fd)
+pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop,
+		  int log_fd)
 {
 	pid_t parent = getpid(), pid = fork();
 

@@ -37,6 +37,7 @@ void files_write_pid(const struct config *c);
 
 /* Starts argv in a child that dies with us. drop: as that user, when not NULL; log_fd: becomes its
  * standard output and error, when above those. Its pid, or -1 with errno. */
-pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop, int log_fd);
+pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop,
+		  int log_fd);
 
 #endif

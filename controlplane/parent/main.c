@@ -24,12 +24,14 @@ struct command_line {
 static int usage(FILE *to, int code)
 {
 	fputs("ramson " RAMSON_VERSION ", a Tor relay\n\n"
-	      "  ramson run    -f TORRC [--Option VALUE ...]   run the relay until SIGINT or SIGTERM\n"
+	      "  ramson run    -f TORRC [--Option VALUE ...]   run the relay until SIGINT or "
+	      "SIGTERM\n"
 	      "  ramson check  -f TORRC [--Option VALUE ...]   is this configuration sound?\n"
 	      "  ramson status -f TORRC [--watch] [--json]     what a running relay is doing\n"
 	      "  ramson keygen -f TORRC                        make the keys without starting\n"
 	      "  ramson options                                every option and its default\n\n"
-	      "SIGINT ends it after ShutdownWaitLength, SIGTERM at once, SIGHUP reads the torrc again.\n",
+	      "SIGINT ends it after ShutdownWaitLength, SIGTERM at once, SIGHUP reads the torrc "
+	      "again.\n",
 	      to);
 	return code;
 }
@@ -169,7 +171,8 @@ static int cmd_options(const struct command_line *l)
 	const struct config_row *r;
 
 	for (int i = 0; (r = config_row_at(i)); i++)
-		printf("%-44s %-9s %-8s %s\n", r->name, r->type, how[r->how], r->value ? r->value : "");
+		printf("%-44s %-9s %-8s %s\n", r->name, r->type, how[r->how],
+		       r->value ? r->value : "");
 	return 0;
 }
 
@@ -178,7 +181,7 @@ static const struct {
 	int (*run)(const struct command_line *l);
 	bool needs_torrc;
 } commands[] = {
-	{"run", cmd_run, true},	      {"check", cmd_check, true},     {"status", cmd_status, true},
+	{"run", cmd_run, true},	      {"check", cmd_check, true},      {"status", cmd_status, true},
 	{"keygen", cmd_keygen, true}, {"options", cmd_options, false},
 };
 

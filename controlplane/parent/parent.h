@@ -12,14 +12,15 @@
 struct parent_setup {
 	const char *bin_dir; /* where ramson-dataplane and ramson-control are */
 	const char *torrc;
-	char *const *args;   /* overrides of the command line, given on to control */
+	char *const *args; /* overrides of the command line, given on to control */
 	int n_args;
 	int64_t back_off_ms; /* first wait before a restart, doubled up to back_off_max_ms */
 	int64_t back_off_max_ms;
 	int64_t stop_grace_ms; /* beyond ShutdownWaitLength, before SIGKILL */
 };
-#define PARENT_SETUP_DEFAULT                                                                      \
-	((struct parent_setup) {.back_off_ms = 100, .back_off_max_ms = 30000, .stop_grace_ms = 10000})
+#define PARENT_SETUP_DEFAULT                                                                       \
+	((struct parent_setup) {                                                                   \
+		.back_off_ms = 100, .back_off_max_ms = 30000, .stop_grace_ms = 10000})
 
 /* Runs both children until told to stop by SIGINT or SIGTERM. The exit code: 0 after an orderly
  * end, 1 when the system refused something, PARENT_EXIT_CONFIG when a child could not start with

@@ -1,5 +1,5 @@
-/* run.c - `ramson run`: both children kept alive, signals passed on, an orderly end. A dataplane that
- * dies takes the rings with it, so control starts anew; a control that dies alone leaves the
+/* run.c - `ramson run`: both children kept alive, signals passed on, an orderly end. A dataplane
+ * that dies takes the rings with it, so control starts anew; a control that dies alone leaves the
  * dataplane, its circuits and the descriptors as they are. */
 #include "controlplane/parent/internal.h"
 
@@ -17,10 +17,10 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#define LIVED_WELL_MS	60000 /* after this long a child's back-off starts again */
-#define CONTROL_END_MS	2000  /* how long a control without a dataplane may take to end */
-#define DATAPLANE_END_MS 5000 /* and a dataplane without a control */
-#define LOOK_MS		100
+#define LIVED_WELL_MS	 60000 /* after this long a child's back-off starts again */
+#define CONTROL_END_MS	 2000  /* how long a control without a dataplane may take to end */
+#define DATAPLANE_END_MS 5000  /* and a dataplane without a control */
+#define LOOK_MS		 100
 
 enum { DATAPLANE, CONTROL, N_CHILDREN };
 enum phase { STARTING, RUNNING, STOPPING };
@@ -67,7 +67,8 @@ static void tell_reloading(void)
 {
 	char text[80];
 
-	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now_ms() * 1000);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		 (long long)now_ms() * 1000);
 	tell_manager(text);
 }
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define V3	"14C131DFC5C6F93646BE72FA1401C02A8DF2E8B4"
+#define V3	 "14C131DFC5C6F93646BE72FA1401C02A8DF2E8B4"
 #define PATIENCE 600 /* twentieths of a second */
 
 /* ---- the child's half ---- */
@@ -59,7 +59,8 @@ static int child_main(const char *dir, const char *name)
 	s = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, CTL_FD_MEMORY, 0);
 	if (s == MAP_FAILED || s->magic != CTL_MAGIC || s->n_workers != 2)
 		return 8;
-	if (fcntl(CTL_FD_WAKE_WORKER + 1, F_GETFD) < 0 || fcntl(CTL_FD_WAKE_WORKER + 2, F_GETFD) >= 0)
+	if (fcntl(CTL_FD_WAKE_WORKER + 1, F_GETFD) < 0 ||
+	    fcntl(CTL_FD_WAKE_WORKER + 2, F_GETFD) >= 0)
 		return 7; /* as many descriptors as workers, and no more */
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
@@ -124,7 +125,8 @@ static int field_make(void **state)
 		 "ORPort 9001\nDataDirectory %s/data\nDataplanePort tap:t0\nPidFile %s/pid\n"
 		 "DataplaneAddress 10.255.0.2/24\nDataplaneGateway 10.255.0.1\nDataplaneCores 0-1\n"
 		 "ShutdownWaitLength 1\nTestingTorNetwork 1\nLog notice file %s/log\n"
-		 "DirAuthority a v3ident=" V3 " 10.255.0.9:80 " V3 "\n", f.dir, f.dir, f.dir);
+		 "DirAuthority a v3ident=" V3 " 10.255.0.9:80 " V3 "\n",
+		 f.dir, f.dir, f.dir);
 	put_file(f.dir, "torrc", text);
 	snprintf(f.torrc, sizeof(f.torrc), "%s/torrc", f.dir);
 	if (config_load(f.torrc, NULL, 0, &f.config, &m) < 0)
@@ -222,8 +224,9 @@ static void wait_gone(pid_t pid)
 static int field_drop(void **state)
 {
 	struct field *f = *state;
-	static const char *const files[] = {"ramson-control", "ramson-dataplane", "torrc", "notes", "log",
-					    "ramson-control.fail", "data/keys", "data", "pid"};
+	static const char *const files[] = {
+		"ramson-control",      "ramson-dataplane", "torrc", "notes", "log",
+		"ramson-control.fail", "data/keys",	   "data",  "pid"};
 	char path[256];
 
 	if (f->pid) {
@@ -353,9 +356,21 @@ static void test_parent_killed(void **state)
 
 static void test_argv(void **state)
 {
-	static const char *const want[] = {
-		"/b/ramson-dataplane", "--port", "tap:t0", "--address", "10.255.0.2/24", "--gateway",
-		"10.255.0.1", "--listen", "9001", "--cores", "0,1", "--polling", "adaptive", "--log", "notice"};
+	static const char *const want[] = {"/b/ramson-dataplane",
+					   "--port",
+					   "tap:t0",
+					   "--address",
+					   "10.255.0.2/24",
+					   "--gateway",
+					   "10.255.0.1",
+					   "--listen",
+					   "9001",
+					   "--cores",
+					   "0,1",
+					   "--polling",
+					   "adaptive",
+					   "--log",
+					   "notice"};
 	struct field *f = *state;
 	char **argv = parent_dataplane_argv("/b", &f->config);
 	struct parent_setup s = PARENT_SETUP_DEFAULT;
@@ -380,10 +395,13 @@ static void test_argv(void **state)
 /* Rows: lines behind a sound torrc, and what check says about them; NULL: nothing wrong. */
 static void test_check(void **state)
 {
-	static const struct { const char *lines, *said; } t[] = {
+	static const struct {
+		const char *lines, *said;
+	} t[] = {
 		{"", NULL},
 		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\n", "held by the kernel"},
-		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\nDataplanePort af_xdp:lo\n", NULL},
+		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\nDataplanePort af_xdp:lo\n",
+		 NULL},
 		{"DataplanePort af_packet:none0\n", "there is no interface none0"},
 		{"DataplanePort af_packet:lo\n", NULL},
 		{"DataplanePort af_xdp:none0,x=1\n", "there is no interface none0"},
@@ -427,9 +445,10 @@ int main(int argc, char **argv)
 	static char dir[256];
 #define ON_FIELD(t) cmocka_unit_test_setup_teardown(t, field_make, field_drop)
 	const struct CMUnitTest tests[] = {
-		ON_FIELD(test_start_stop),   ON_FIELD(test_control_dies), ON_FIELD(test_dataplane_dies),
-		ON_FIELD(test_cannot_start), ON_FIELD(test_reload),	  ON_FIELD(test_parent_killed),
-		ON_FIELD(test_argv),	     ON_FIELD(test_check),
+		ON_FIELD(test_start_stop),     ON_FIELD(test_control_dies),
+		ON_FIELD(test_dataplane_dies), ON_FIELD(test_cannot_start),
+		ON_FIELD(test_reload),	       ON_FIELD(test_parent_killed),
+		ON_FIELD(test_argv),	       ON_FIELD(test_check),
 	};
 
 	if (slash && strncmp(slash, "/ramson-", 8) == 0) {
