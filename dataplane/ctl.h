@@ -1,7 +1,8 @@
 /* ctl.h - the wall between ramson-dataplane and ramson-control: one memfd with a ring pair per
- * worker and an area of figures. "down" goes from control to the dataplane, "up" the other way. Each
- * side treats the other as if it had been taken over: a message is copied out before it is read,
- * every id is checked once at the door. There is order within a ring and none between rings. */
+ * worker and an area of figures. "down" goes from control to the dataplane, "up" the other way.
+ * Each side treats the other as if it had been taken over: a message is copied out before it is
+ * read, every id is checked once at the door. There is order within a ring and none between rings.
+ */
 #ifndef RAMSON_CTL_H
 #define RAMSON_CTL_H
 
@@ -24,6 +25,7 @@ struct ctl_head {
 	wid id;		/* conn, circ or stream that it is about; 0: none */
 };
 
+/* clang-format off */
 /* X(NAME, body struct): bodies stand below; bytes may follow a body, to the end of the message. */
 #define CTL_DOWN(X)                                                                               \
 	X(LISTEN_ADD, ctl_listen)      /* every worker gets each; arg 1: remove */               \
@@ -69,6 +71,7 @@ struct ctl_head {
 	X(CIRC_REPLAY, ctl_circ_replay)	 /* an open circuit, with its tag */                     \
 	X(REPLAY_END, ctl_none)
 
+/* clang-format on */
 enum ctl_type {
 #define X(name, body) CTL_##name,
 	CTL_NONE = 0,
@@ -89,7 +92,7 @@ enum ctl_why {
 	CTL_WHY_PROTOCOL,    /* the peer broke TLS or the link protocol */
 	CTL_WHY_IDLE,
 	CTL_WHY_SHUTDOWN,
-	CTL_WHY_IDENTITY,    /* not who we dialled */
+	CTL_WHY_IDENTITY, /* not who we dialled */
 	N_CTL_WHY
 };
 
@@ -199,13 +202,13 @@ enum ctl_stream_kind { CTL_STREAM_TCP, CTL_STREAM_DIR };
 struct ctl_stream_open {
 	uint8_t kind;
 	uint8_t _pad[3];
-	uint32_t ttl;	    /* for CONNECTED */
-	struct addr local;  /* our address to connect from; port 0 */
+	uint32_t ttl;	   /* for CONNECTED */
+	struct addr local; /* our address to connect from; port 0 */
 	struct addr remote;
 };
 struct ctl_stream_recv {
 	wid circ;
-	wid conn; /* the link that the circuit came over */
+	wid conn;	 /* the link that the circuit came over */
 	uint8_t command; /* BEGIN, BEGIN_DIR, RESOLVE */
 	uint8_t _pad[7];
 };
@@ -219,6 +222,7 @@ struct ctl_refused {
 	uint32_t _pad;
 };
 
+/* clang-format off */
 /* Parameters pushed down: consensus parameters and torrc limits alike. */
 #define CTL_PARAMS(X)                                                                             \
 	X(MAX_MEM, 512ll << 20)	       /* MaxMemInQueues, bytes, all workers together */          \
@@ -243,6 +247,7 @@ struct ctl_refused {
 	X(ALLOW_NONEARLY_EXTEND, 0)                                                               \
 	X(KEEPALIVE_S, 300)                                                                       \
 	X(ACCEPTING, 1) /* 0: no new conns, circuits or streams (draining) */
+/* clang-format on */
 enum ctl_param_id {
 #define X(name, value) CTL_PARAM_##name,
 	CTL_PARAMS(X) N_CTL_PARAMS
@@ -259,8 +264,8 @@ struct ctl_figures {
 	_Alignas(CACHE_LINE) uint64_t beat_us; /* CLOCK_MONOTONIC of the last publication */
 	uint64_t turns, busy_turns, busy_ns, total_ns;
 	uint64_t n_conns, n_links, n_circs, n_streams, n_legs;
-	uint64_t mem_bytes; /* held in queues and buffers */
-	uint64_t link_bytes_in, link_bytes_out;	/* TCP payload of links, for bandwidth history */
+	uint64_t mem_bytes;			/* held in queues and buffers */
+	uint64_t link_bytes_in, link_bytes_out; /* TCP payload of links, for bandwidth history */
 	uint64_t exit_bytes_in, exit_bytes_out;
 	uint64_t cells_in, cells_out, cells_relayed;
 	struct counts counts;

@@ -45,8 +45,8 @@ void circ_in_recv(const struct circ_in *m)
 
 	if (!k || !k->open) {
 		c->figures.unknown++;
-		/* Not yet told of in a replay, or closed by us a moment ago. The client waits for an
-		 * answer that nobody else can give. */
+		/* Not yet told of in a replay, or closed by us a moment ago. The client waits for
+		 * an answer that nobody else can give. */
 		if (!k)
 			circ_send(c, CTL_CIRC_CLOSE, m->head->id, DESTROY_RESOURCELIMIT, NULL, 0,
 				  NULL, 0);

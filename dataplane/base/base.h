@@ -21,10 +21,7 @@ enum {
 	ERR_FULL = -1,	    /* no room, no slot, no memory: refuse and count */
 	ERR_MALFORMED = -2, /* the bytes do not parse */
 	ERR_UNKNOWN = -3,   /* no such id, or of an older generation */
-	ERR_NOT_NOW = -4,
-#ifndef OPENSSL_TYPES_H /* which has a type of the name below: include OpenSSL first, say NOT_NOW */
-	ERR_STATE = ERR_NOT_NOW,
-#endif
+	ERR_NOT_NOW = -4,   /* not in this state */
 	ERR_CRYPTO = -5,    /* a tag, signature or key does not hold */
 	ERR_SYSTEM = -6,    /* the operating system refused: errno says why */
 	ERR_CONFIG = -7,    /* a setting is wrong: the message says which */
@@ -297,14 +294,15 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len);
 uint64_t hash_u64(const struct hash_key *key, uint64_t v);
 
 /* map: 64-bit key to 32-bit value, open addressing, fixed capacity, keyed. Key 0 is not allowed. */
+struct map_entry {
+	uint64_t key;
+	uint32_t value;
+	uint32_t _pad;
+};
 struct map {
 	struct hash_key key;
 	uint32_t mask, n, max;
-	struct map_entry {
-		uint64_t key;
-		uint32_t value;
-		uint32_t _pad;
-	} *entries;
+	struct map_entry *entries;
 };
 /* Holds up to max entries. 0 or ERR_FULL. */
 int map_init(struct map *m, uint32_t max, struct hash_key key);
@@ -333,14 +331,15 @@ uint64_t rng_u64(struct rng *r);
 uint32_t rng_below(struct rng *r, uint32_t n);
 
 /* ---- timer wheel: at most one timer per object index, resolution 1 ms ---- */
+struct wheel_entry {
+	uint64_t due_ms; /* 0: not set */
+	uint32_t next, prev;
+};
 struct wheel {
 	uint64_t now_ms;
 	uint32_t n;
 	uint32_t *head; /* WHEEL_SLOTS lists */
-	struct wheel_entry {
-		uint64_t due_ms; /* 0: not set */
-		uint32_t next, prev;
-	} *entries;
+	struct wheel_entry *entries;
 };
 #define WHEEL_SLOTS 8192
 int wheel_init(struct wheel *w, uint32_t n, uint64_t now_us);
@@ -352,7 +351,7 @@ static inline bool wheel_is_set(const struct wheel *w, uint32_t index)
 {
 	return w->entries[index].due_ms != 0;
 }
-/* Takes up to max indices that are due at now_us and unsets them; call again while it returns max. */
+/* Takes up to max indices due at now_us and unsets them; call again while it returns max. */
 uint32_t wheel_due(struct wheel *w, uint64_t now_us, uint32_t *due, uint32_t max);
 
 /* ---- counters: one array per worker, plain adds by its owner, read by others racily ---- */
@@ -368,16 +367,16 @@ struct counts {
 /* "tcp_checksum_bad" and its sentence. */
 const char *count_name(enum count_id id);
 const char *count_what(enum count_id id);
-#define count(c, name)	     ((void)((c)->v[COUNT_##name]++))
+#define count(c, name)	      ((void)((c)->v[COUNT_##name]++))
 #define count_add(c, name, k) ((void)((c)->v[COUNT_##name] += (k)))
 
 /* ---- rings of 64-byte slots in shared memory: one producer, one consumer ---- */
-#define RING_SLOT	  64
+#define RING_SLOT      64
 #define RING_MSG_SLOTS 300
-#define RING_MSG_MAX	  (RING_SLOT * RING_MSG_SLOTS)
+#define RING_MSG_MAX   (RING_SLOT * RING_MSG_SLOTS)
 struct ring_shared { /* in shared memory; each index is written by one side only */
-	_Alignas(CACHE_LINE) uint32_t head;  /* producer: slots written so far */
-	_Alignas(CACHE_LINE) uint32_t tail;  /* consumer: slots read so far */
+	_Alignas(CACHE_LINE) uint32_t head;	/* producer: slots written so far */
+	_Alignas(CACHE_LINE) uint32_t tail;	/* consumer: slots read so far */
 	_Alignas(CACHE_LINE) uint32_t sleeping; /* consumer waits on its eventfd */
 	_Alignas(CACHE_LINE) uint8_t slots[];
 };
@@ -390,7 +389,8 @@ struct ring { /* one side's private view */
 size_t ring_size(uint32_t n_slots);
 void ring_attach(struct ring *r, struct ring_shared *shared, uint32_t n_slots);
 /* Writes one message made of two runs (the second may be empty). The first 16 bytes of a message
- * are its header (struct ctl_head). 0, or ERR_FULL, or ERR_MALFORMED when longer than RING_MSG_MAX. */
+ * are its header (struct ctl_head). 0, or ERR_FULL, or ERR_MALFORMED when longer than RING_MSG_MAX.
+ */
 int ring_send(struct ring *r, const void *a, size_t a_len, const void *b, size_t b_len);
 /* Slots that a send could use now. */
 uint32_t ring_space(struct ring *r);

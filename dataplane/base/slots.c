@@ -19,7 +19,8 @@ void *column_new(size_t n, size_t size)
 
 	if (size && n > SIZE_MAX / 2 / size)
 		return NULL;
-	p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	if (bytes >= HUGE_PAGE)

@@ -139,10 +139,12 @@ static void test_addr(void **state)
 	static const struct {
 		const char *text, *again;
 	} rows[] = {
-		{"1.2.3.4", "1.2.3.4"},	 {"1.2.3.4:80", "1.2.3.4:80"},	 {"::1", "::1"},
-		{"[::1]:9001", "[::1]:9001"}, {"[fd00::2]", "fd00::2"},	 {"", NULL},
-		{"1.2.3.4:", NULL},	 {"1.2.3.4:65536", NULL},	 {"1.2.3", NULL},
-		{"[::1", NULL},		 {"[1.2.3.4]:1", NULL},		 {"1.2.3.4:1x", NULL},
+		{"1.2.3.4", "1.2.3.4"},	  {"1.2.3.4:80", "1.2.3.4:80"},
+		{"::1", "::1"},		  {"[::1]:9001", "[::1]:9001"},
+		{"[fd00::2]", "fd00::2"}, {"", NULL},
+		{"1.2.3.4:", NULL},	  {"1.2.3.4:65536", NULL},
+		{"1.2.3", NULL},	  {"[::1", NULL},
+		{"[1.2.3.4]:1", NULL},	  {"1.2.3.4:1x", NULL},
 		{"[::1]x", NULL},
 	};
 
@@ -159,7 +161,8 @@ static void test_addr(void **state)
 
 static void test_rng(void **state)
 {
-	/* RFC 8439 section 2.3.2's key with a zero nonce differs; appendix A.1 vector 1 has both zero. */
+	/* RFC 8439 section 2.3.2's key with a zero nonce differs; appendix A.1 vector 1 has both
+	 * zero. */
 	static const uint8_t first[] = {0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90};
 	uint8_t seed[32] = {0}, out[64];
 	struct rng r;
@@ -184,10 +187,10 @@ static void test_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slots), cmocka_unit_test(test_map),
-		cmocka_unit_test(test_wheel), cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_slots),	      cmocka_unit_test(test_map),
+		cmocka_unit_test(test_wheel),	      cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_reader_writer), cmocka_unit_test(test_addr),
-		cmocka_unit_test(test_rng), cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_rng),	      cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

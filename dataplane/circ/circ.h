@@ -8,8 +8,8 @@
 
 enum circ_side { SIDE_P, SIDE_N };
 
-#define CIRC_MAX_EARLY	8  /* RELAY_EARLY cells that one circuit passes on (tor-spec 5.6) */
-#define CIRC_ID_TRIES	64 /* random draws for a free circuit id (tor-spec 5.1.1) */
+#define CIRC_MAX_EARLY	 8  /* RELAY_EARLY cells that one circuit passes on (tor-spec 5.6) */
+#define CIRC_ID_TRIES	 64 /* random draws for a free circuit id (tor-spec 5.1.1) */
 #define CIRC_TAG	 128
 #define CIRC_PENDING_MAX 1000 /* CREATEs of one link that wait for control */
 
@@ -25,13 +25,13 @@ enum circ_state {
 	CIRC_FREE,
 	CIRC_PENDING, /* its CREATE is with control */
 	CIRC_OPEN,
-	CIRC_ORIGIN,  /* begun by control: cells go up as they are */
-	CIRC_CLOSED,  /* dead; control has not been told yet */
+	CIRC_ORIGIN, /* begun by control: cells go up as they are */
+	CIRC_CLOSED, /* dead; control has not been told yet */
 };
 
 struct circ {
-	wid leg[2];  /* by side; 0: none */
-	wid splice;  /* the other circuit of a rendezvous; 0: none */
+	wid leg[2];	 /* by side; 0: none */
+	wid splice;	 /* the other circuit of a rendezvous; 0: none */
 	uint32_t serial; /* of the extend in progress; moves on when that is void */
 	uint32_t conn;	 /* of the P leg (of the N leg when CIRC_ORIGIN) */
 	uint8_t state, n_early, extending, reason;
@@ -47,8 +47,8 @@ struct circs {
 	struct circ *circ;
 	struct leg *leg;
 	uint8_t (*tag)[CIRC_TAG]; /* control's, kept unread for a replay */
-	uint32_t *conn_legs;	/* head of the legs of each conn */
-	uint16_t *conn_pending; /* CREATEs of each conn with control */
+	uint32_t *conn_legs;	  /* head of the legs of each conn */
+	uint16_t *conn_pending;	  /* CREATEs of each conn with control */
 	uint32_t n_conns;
 	struct map by_id; /* (conn, circuit id) -> leg */
 };
@@ -63,10 +63,11 @@ void circ_free(struct circs *c, uint32_t circ);
 /* A new state; keeps the count of pending CREATEs of its conn. */
 void circ_set_state(struct circs *c, uint32_t circ, enum circ_state state);
 
-/* A leg with a given circuit id. SLOT_NONE when the id is in use on that conn or memory is short. */
+/* A leg with a given circuit id. SLOT_NONE when the id is in use on that conn or memory is short.
+ */
 uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enum circ_side side);
-/* A leg with a circuit id drawn at random from our half (the top bit is set by the side that dialled,
- * tor-spec 5.1.1). SLOT_NONE when none was free. */
+/* A leg with a circuit id drawn at random from our half (the top bit is set by the side that
+ * dialled, tor-spec 5.1.1). SLOT_NONE when none was free. */
 uint32_t leg_draw(struct circs *c, uint32_t conn, bool initiator, wid circ, enum circ_side side,
 		  struct rng *rng);
 void leg_free(struct circs *c, uint32_t leg);

@@ -22,7 +22,7 @@ static void test_ids(void **state)
 	assert_int_equal(c.conn_pending[3], 1);
 	id = circ_id_of(&c, circ);
 	a = leg_new(&c, 3, 77, id, SIDE_P);
-	assert_int_equal(leg_new(&c, 3, 77, id, SIDE_P), SLOT_NONE); /* in use on this conn */
+	assert_int_equal(leg_new(&c, 3, 77, id, SIDE_P), SLOT_NONE);	 /* in use on this conn */
 	assert_int_not_equal(leg_new(&c, 2, 77, id, SIDE_P), SLOT_NONE); /* another's 77 */
 	assert_int_equal(leg_find(&c, 3, 77), a);
 	for (int i = 0; i < 6; i++) {

@@ -4,8 +4,11 @@
 int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_conns,
 	      struct hash_key key, struct tcp *tcp, struct counts *counts)
 {
-	*e = (struct edge) {.n_conns = n_conns, .tcp = tcp, .counts = counts,
-			    .ready_head = SLOT_NONE, .ready_tail = SLOT_NONE};
+	*e = (struct edge) {.n_conns = n_conns,
+			    .tcp = tcp,
+			    .counts = counts,
+			    .ready_head = SLOT_NONE,
+			    .ready_tail = SLOT_NONE};
 	e->stream = column_new(n_streams, sizeof(*e->stream));
 	e->conn_stream = column_new(n_conns, sizeof(*e->conn_stream));
 	if (!e->stream || !e->conn_stream || slots_init(&e->slots, worker, n_streams) < 0 ||
@@ -35,7 +38,7 @@ int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8
 	uint32_t i;
 
 	if (edge_find(e, circ, id) != SLOT_NONE)
-		return ERR_STATE;
+		return ERR_NOT_NOW;
 	i = slots_take(&e->slots);
 	if (i == SLOT_NONE)
 		return ERR_FULL;
@@ -43,8 +46,12 @@ int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8
 		slots_give(&e->slots, i);
 		return ERR_FULL;
 	}
-	e->stream[i] = (struct stream) {.circ = circ, .conn = SLOT_NONE, .next = *list,
-					.prev = SLOT_NONE, .id = id, .state = STREAM_ASKED,
+	e->stream[i] = (struct stream) {.circ = circ,
+					.conn = SLOT_NONE,
+					.next = *list,
+					.prev = SLOT_NONE,
+					.id = id,
+					.state = STREAM_ASKED,
 					.command = command};
 	if (*list != SLOT_NONE)
 		e->stream[*list].prev = i;

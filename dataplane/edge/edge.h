@@ -11,7 +11,7 @@
 #define EDGE_INCREMENT 50
 #define EDGE_HELD_MAX  (EDGE_WINDOW * RELAY_BODY)
 #define EDGE_FULL      (10 * CELL_PAYLOAD) /* a destination that lags this far gets no more SENDMEs */
-#define EDGE_DIR_MAX   65536 /* bytes of an answer that control may write ahead */
+#define EDGE_DIR_MAX   65536		   /* bytes of an answer that control may write ahead */
 
 /* Bytes in order: one writer at the back, one reader at the front. */
 struct pipe {
@@ -28,24 +28,24 @@ enum stream_state {
 	STREAM_ASKED,	   /* control decides */
 	STREAM_CONNECTING, /* TCP dials */
 	STREAM_OPEN,
-	STREAM_DIR,	   /* the far end is control */
-	STREAM_ENDED,	   /* over; control has not been told yet */
+	STREAM_DIR,   /* the far end is control */
+	STREAM_ENDED, /* over; control has not been told yet */
 };
 
 struct stream {
 	uint32_t circ, conn; /* conn: SLOT_NONE but when connecting or open */
 	uint32_t next, prev; /* streams of the circuit */
 	uint32_t ready_next, ready_prev;
-	uint32_t ttl;	     /* for CONNECTED */
+	uint32_t ttl; /* for CONNECTED */
 	uint16_t id;
-	uint16_t in_flight;  /* DATA cells sent and not acknowledged by a stream SENDME */
-	uint16_t received;   /* DATA cells not acknowledged by ours */
+	uint16_t in_flight; /* DATA cells sent and not acknowledged by a stream SENDME */
+	uint16_t received;  /* DATA cells not acknowledged by ours */
 	uint8_t state, command;
-	uint8_t ready;	     /* in the list of those to look at */
-	uint8_t far_end;     /* the far end has said its last byte: 1 done, else its END reason */
+	uint8_t ready;	 /* in the list of those to look at */
+	uint8_t far_end; /* the far end has said its last byte: 1 done, else its END reason */
 	uint8_t _pad[2];
-	struct pipe in;	     /* from the client, until the far end is there */
-	struct pipe out;     /* from control, until packed */
+	struct pipe in;	 /* from the client, until the far end is there */
+	struct pipe out; /* from control, until packed */
 };
 
 struct edge {
@@ -55,7 +55,7 @@ struct edge {
 	uint32_t n_conns;
 	struct map by_id; /* (circ, stream id) -> stream */
 	uint32_t ready_head, ready_tail;
-	uint64_t mem; /* bytes in pipes */
+	uint64_t mem;	  /* bytes in pipes */
 	uint64_t mem_max; /* bound of that, set by the worker; 0: none */
 	struct tcp *tcp;
 	struct counts *counts;
@@ -65,8 +65,8 @@ int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_co
 	      struct hash_key key, struct tcp *tcp, struct counts *counts);
 void edge_fini(struct edge *e);
 
-/* A stream in state STREAM_ASKED, put at the head of its circuit's list. ERR_STATE when the id is in
- * use on that circuit, ERR_FULL when all streams are; else its index. */
+/* A stream in state STREAM_ASKED, put at the head of its circuit's list. ERR_NOT_NOW when the id is
+ * in use on that circuit, ERR_FULL when all streams are; else its index. */
 int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command);
 static inline uint64_t stream_key(uint32_t circ, uint16_t id)
 {

@@ -29,9 +29,13 @@ void links_fini(struct links *l)
 
 void link_start(struct links *l, uint32_t conn, uint64_t now_us)
 {
-	l->col[conn] = (struct link) {.state = LINK_TLS, .id_len = 2, .opened_us = now_us,
-				      .last_out_us = now_us, .last_leg_us = now_us};
-	wheel_set(&l->timers, conn, now_us + (uint64_t)l->cf.params[CTL_PARAM_KEEPALIVE_S] * 1000000);
+	l->col[conn] = (struct link) {.state = LINK_TLS,
+				      .id_len = 2,
+				      .opened_us = now_us,
+				      .last_out_us = now_us,
+				      .last_leg_us = now_us};
+	wheel_set(&l->timers, conn,
+		  now_us + (uint64_t)l->cf.params[CTL_PARAM_KEEPALIVE_S] * 1000000);
 }
 
 void link_secured(struct links *l, uint32_t conn)
@@ -99,8 +103,8 @@ static bool part_fill(struct link *k, uint8_t *to, size_t want, uint8_t **data, 
 	return k->part_len == want;
 }
 
-/* Goes on with the cell that the last record left unfinished. 1 when it is whole (*c is set), 0 when
- * the data ran out, negative on refusal. */
+/* Goes on with the cell that the last record left unfinished. 1 when it is whole (*c is set), 0
+ * when the data ran out, negative on refusal. */
 static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *len, struct cell *c)
 {
 	struct link *k = &l->col[conn];
@@ -180,7 +184,7 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 	if (k->state == LINK_HELD) /* more records of those that came before the keys */
 		return hold(k, data, len);
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
-		return ERR_STATE;
+		return ERR_NOT_NOW;
 	while (len && k->state != LINK_HELD) {
 		struct cell c;
 

@@ -39,13 +39,13 @@ struct link {
 	uint32_t identity;
 	uint32_t part_len; /* bytes of the unfinished cell */
 	uint32_t held_len;
-	uint32_t n_legs;   /* circuits on it: kept by the worker */
+	uint32_t n_legs; /* circuits on it: kept by the worker */
 	uint16_t pad_low_ms, pad_high_ms;
-	uint32_t idle_s;   /* how long it may live without circuits; drawn once */
-	uint8_t *held;	   /* what came behind NETINFO */
-	uint8_t *early;	   /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
+	uint32_t idle_s; /* how long it may live without circuits; drawn once */
+	uint8_t *held;	 /* what came behind NETINFO */
+	uint8_t *early;	 /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
 	uint32_t early_len;
-	uint8_t *big;	   /* an unfinished variable cell longer than the stash */
+	uint8_t *big; /* an unfinished variable cell longer than the stash */
 	uint64_t opened_us, last_out_us, last_leg_us, pad_at_us;
 	uint8_t *tag;
 };
@@ -76,24 +76,24 @@ static inline struct link *link_of(struct links *l, uint32_t conn)
 /* A conn becomes a link in state LINK_TLS; after keys it is LINK_HANDSHAKE. */
 void link_start(struct links *l, uint32_t conn, uint64_t now_us);
 void link_secured(struct links *l, uint32_t conn);
-/* Control has judged the handshake: cells flow. 0, or ERR_STATE when it is not held. */
+/* Control has judged the handshake: cells flow. 0, or ERR_NOT_NOW when it is not held. */
 int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *ready, uint64_t now_us);
 /* Frees what the link holds; the conn carries no link any more. */
 void link_stop(struct links *l, uint32_t conn);
 
-/* While control handshakes, whole records go up and are kept too, because only CONN_KEYS tells where
- * the handshake ended. 0, ERR_MALFORMED beyond LINK_EARLY_MAX, ERR_FULL. */
+/* While control handshakes, whole records go up and are kept too, because only CONN_KEYS tells
+ * where the handshake ended. 0, ERR_MALFORMED beyond LINK_EARLY_MAX, ERR_FULL. */
 #define LINK_EARLY_MAX 65536
 int link_keep(struct links *l, uint32_t conn, const uint8_t *record, size_t len);
-/* The records from stream offset on; the caller frees *data, of which the rest begins at *at. Length
- * of that rest, or ERR_MALFORMED when the offset was never reached. */
+/* The records from stream offset on; the caller frees *data, of which the rest begins at *at.
+ * Length of that rest, or ERR_MALFORMED when the offset was never reached. */
 int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **data, size_t *at);
 
 /* Cuts data, which TLS opened, into cells: they point into data or into the link's stash and are
  * valid until the next call for this conn. In LINK_HANDSHAKE all cells are given (for control), and
  * what follows NETINFO is kept aside, and all of it in LINK_HELD; in LINK_OPEN the fixed cells that
- * somebody above wants are, the rest is counted and dropped. Returns the number of cells, at most LINK_CELLS_MAX;
- * ERR_MALFORMED when the peer broke the link protocol; ERR_FULL without memory. */
+ * somebody above wants are, the rest is counted and dropped. Returns the number of cells, at most
+ * LINK_CELLS_MAX; ERR_MALFORMED when the peer broke the link protocol; ERR_FULL without memory. */
 int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct cell *cells);
 /* The bytes kept aside, for link_in once the link is open; the caller frees *data. */
 size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data);

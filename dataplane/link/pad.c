@@ -37,8 +37,8 @@ static void padding_set(struct links *l, struct link *k)
 
 	k->pad_low_ms = (uint16_t)param(l, CTL_PARAM_NF_ITO_LOW);
 	k->pad_high_ms = (uint16_t)MAX(param(l, CTL_PARAM_NF_ITO_HIGH), (int64_t)k->pad_low_ms);
-	k->padding = k->proto >= 5 && k->pad_high_ms &&
-		     (!to_relay || param(l, CTL_PARAM_NF_PAD_RELAYS));
+	k->padding =
+		k->proto >= 5 && k->pad_high_ms && (!to_relay || param(l, CTL_PARAM_NF_PAD_RELAYS));
 }
 
 /* When the timer of an open link should look at it again. */
@@ -64,7 +64,7 @@ int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *read
 	struct link *k = &l->col[conn];
 
 	if (k->state != LINK_HELD)
-		return ERR_STATE;
+		return ERR_NOT_NOW;
 	k->tag = malloc(CTL_TAG_LEN);
 	if (!k->tag)
 		return ERR_FULL;

@@ -61,7 +61,8 @@ static void open_link(struct links *l, uint8_t proto)
 	assert_int_equal(link_ready(l, 1, &ready, 1000000), 0);
 }
 
-/* A handshake and cells behind it, cut into two records at each byte; the cells must be the same. */
+/* A handshake and cells behind it, cut into two records at each byte; the cells must be the same.
+ */
 static void test_cut(void **state)
 {
 	static uint8_t stream[8192], copy[8192];
@@ -108,7 +109,7 @@ static void test_held(void **state)
 	size_t len;
 
 	start(&l);
-	assert_int_equal(link_ready(&l, 1, &ready, 0), ERR_STATE);
+	assert_int_equal(link_ready(&l, 1, &ready, 0), ERR_NOT_NOW);
 	assert_int_equal(link_in(&l, 1, hello, sizeof(hello), cells), 1);
 	put_fixed(data, 0, CELL_NETINFO, 0);
 	put_fixed(data + CELL_LEN, 0x80000001, CELL_CREATE_FAST, 9);
@@ -174,7 +175,8 @@ static void test_padding(void **state)
 	start(&l);
 	open_link(&l, 5);
 	link_of(&l, 1)->n_legs = 1;
-	/* Nothing before the link was used; then within [1.5 s, 9.5 s) of the last byte, each time. */
+	/* Nothing before the link was used; then within [1.5 s, 9.5 s) of the last byte, each time.
+	 */
 	assert_int_equal(run_until(&l, &now, 20000000), LINK_DUE_NOTHING);
 	link_used(&l, 1);
 	link_sent(&l, 1, now);
@@ -204,8 +206,10 @@ static void test_padding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut), cmocka_unit_test(test_held),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_padding),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

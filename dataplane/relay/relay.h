@@ -15,10 +15,10 @@ enum relay_act {
 	RELAY_ACT_END,
 	RELAY_ACT_SENDME,
 	RELAY_ACT_TRUNCATE,
-	RELAY_ACT_STREAM, /* BEGIN, BEGIN_DIR, RESOLVE: a stream is reserved, control decides */
-	RELAY_ACT_EXTEND, /* to control, if it came in RELAY_EARLY */
-	RELAY_ACT_UP,	  /* to control */
-	RELAY_ACT_ANSWER, /* CONNECTED, RESOLVED: a violation on an open stream, else dropped */
+	RELAY_ACT_STREAM,  /* BEGIN, BEGIN_DIR, RESOLVE: a stream is reserved, control decides */
+	RELAY_ACT_EXTEND,  /* to control, if it came in RELAY_EARLY */
+	RELAY_ACT_UP,	   /* to control */
+	RELAY_ACT_ANSWER,  /* CONNECTED, RESOLVED: a violation on an open stream, else dropped */
 	RELAY_ACT_VIOLATE, /* closes the circuit */
 };
 enum relay_act relay_act_of(uint8_t command);
@@ -32,11 +32,11 @@ bool relay_needs_stream(uint8_t command);
 
 /* One circuit's windows, as an edge. All zero is a fresh one. */
 struct relay_window {
-	uint16_t in_flight; /* DATA cells sent and not yet acknowledged */
-	uint8_t sent;	    /* DATA cells since the last recorded tag */
-	uint8_t received;   /* DATA cells since our last SENDME */
-	uint8_t first, n;   /* of the tags, a ring */
-	uint8_t legacy;	    /* made by CREATE_FAST: SENDME version 0 is accepted always */
+	uint16_t in_flight;  /* DATA cells sent and not yet acknowledged */
+	uint8_t sent;	     /* DATA cells since the last recorded tag */
+	uint8_t received;    /* DATA cells since our last SENDME */
+	uint8_t first, n;    /* of the tags, a ring */
+	uint8_t legacy;	     /* made by CREATE_FAST: SENDME version 0 is accepted always */
 	uint8_t until_short; /* DATA cells until one is left short (interop R10) */
 	uint8_t tags[RELAY_TAGS][RELAY_TAG];
 };
@@ -55,8 +55,8 @@ void relay_start(struct relay *r, uint32_t circ, bool legacy);
 bool relay_data_in(struct relay *r, uint32_t circ);
 /* Writes the body of that SENDME for an RELAY_TAG-byte tag; its length (0 for version 0). */
 uint16_t relay_sendme_make(const struct relay *r, uint32_t circ, const uint8_t *tag, uint8_t *body);
-/* A circuit SENDME came. 0, or ERR_MALFORMED: unexpected, wrong tag or refused version, each counted;
- * the circuit is then closed. */
+/* A circuit SENDME came. 0, or ERR_MALFORMED: unexpected, wrong tag or refused version, each
+ * counted; the circuit is then closed. */
 int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t len);
 /* Whether the circuit's window lets one more DATA cell go. */
 static inline bool relay_may_send(const struct relay *r, uint32_t circ)

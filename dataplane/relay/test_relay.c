@@ -48,7 +48,8 @@ static void test_window(void **state)
 	send_cells(&r, 1000);
 	assert_false(relay_may_send(&r, 1));
 	for (unsigned i = 1; i <= 10; i++) /* in order, each by the tag of its hundredth cell */
-		assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, i * 100 % 256)), 0);
+		assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, i * 100 % 256)),
+				 0);
 	assert_int_equal(r.window[1].in_flight, 0);
 	assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, 0)), ERR_MALFORMED);
 	relay_fini(&r);
@@ -69,9 +70,9 @@ static void test_refused(void **state)
 		/* 3 */ {1, 19, 100, 0, false, ERR_MALFORMED},
 		/* 4 */ {1, 21, 100, 0, false, ERR_MALFORMED},
 		/* 5 */ {2, 20, 100, 0, false, ERR_MALFORMED},
-		/* 6 */ {0, 0, 0, 0, false, 0},	    /* version 0 while it is accepted */
+		/* 6 */ {0, 0, 0, 0, false, 0}, /* version 0 while it is accepted */
 		/* 7 */ {0, 0, 0, 1, false, ERR_MALFORMED},
-		/* 8 */ {0, 0, 0, 1, true, 0},	    /* CREATE_FAST */
+		/* 8 */ {0, 0, 0, 1, true, 0}, /* CREATE_FAST */
 	};
 	uint8_t body[RELAY_SENDME_LEN];
 

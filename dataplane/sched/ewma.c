@@ -1,6 +1,6 @@
-/* ewma.c - the circuit that has sent least of late goes first (interop C10). Instead of decaying all
- * counts, a cell sent later weighs more: weights double each half-life, so nobody's rank changes with
- * time alone and a pairing heap keeps the order. */
+/* ewma.c - the circuit that has sent least of late goes first (interop C10). Instead of decaying
+ * all counts, a cell sent later weighs more: weights double each half-life, so nobody's rank
+ * changes with time alone and a pairing heap keeps the order. */
 #include "dataplane/sched/internal.h"
 
 #include <math.h>

@@ -5,8 +5,8 @@
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 {
-	*s = (struct sched) {.cf = *cf, .active = SLOT_NONE, .active_tail = SLOT_NONE,
-			     .epoch_us = now_us};
+	*s = (struct sched) {
+		.cf = *cf, .active = SLOT_NONE, .active_tail = SLOT_NONE, .epoch_us = now_us};
 	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
 	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
 	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
@@ -17,8 +17,9 @@ int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 	}
 	s->n_free = cf->n_slots;
 	for (uint32_t i = 0; i < cf->n_conns; i++)
-		s->conn[i] = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE,
-						  SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0, 0, 0, {0}};
+		s->conn[i] = (struct sched_conn) {
+			SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0,
+			SLOT_NONE, SLOT_NONE, 0,	 0, 0,	       {0}};
 	return 0;
 }
 
@@ -99,8 +100,11 @@ void sched_turn(struct sched *s, uint32_t conn)
 
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
 {
-	s->leg[leg] = (struct sched_leg) {.head = SLOT_NONE, .tail = SLOT_NONE, .conn = conn,
-					  .child = SLOT_NONE, .sibling = SLOT_NONE,
+	s->leg[leg] = (struct sched_leg) {.head = SLOT_NONE,
+					  .tail = SLOT_NONE,
+					  .conn = conn,
+					  .child = SLOT_NONE,
+					  .sibling = SLOT_NONE,
 					  .next_destroy = SLOT_NONE};
 }
 
@@ -191,8 +195,8 @@ void sched_conn_clear(struct sched *s, uint32_t conn)
 		slot_give(s, slot);
 	}
 	sched_sleep(s, conn);
-	*c = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE,
-				  0, SLOT_NONE, SLOT_NONE, 0, 0, 0, {0}};
+	*c = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0,
+				  SLOT_NONE, SLOT_NONE, 0,	   0, 0,	 {0}};
 }
 
 uint32_t sched_waiting(const struct sched *s, uint32_t conn)

@@ -27,8 +27,8 @@ struct sched_leg {
 	double sent; /* cells sent, each weighed by 2^(time / half-life): less goes first */
 	uint32_t child, sibling, prev; /* pairing heap of the conn's waiting legs */
 	uint32_t next_destroy;
-	uint8_t waiting;	 /* in the heap */
-	uint8_t destroy;	 /* a DESTROY waits, for this reason */
+	uint8_t waiting; /* in the heap */
+	uint8_t destroy; /* a DESTROY waits, for this reason */
 	uint8_t destroy_reason;
 	uint8_t _pad;
 };
@@ -39,8 +39,8 @@ struct sched_conn {
 	uint32_t n_cells;    /* waiting in legs */
 	uint32_t next, prev; /* list of conns with something to send */
 	uint64_t served_us;
-	uint8_t active;	     /* in that list */
-	uint8_t destroyed;   /* the last cell was a DESTROY: data goes next */
+	uint8_t active;	   /* in that list */
+	uint8_t destroyed; /* the last cell was a DESTROY: data goes next */
 	uint8_t _pad[6];
 };
 
@@ -56,7 +56,7 @@ struct sched {
 	struct sched_leg *leg;
 	struct sched_conn *conn;
 	uint32_t active, active_tail; /* list of conns with something to send */
-	uint64_t epoch_us; /* time 0 of the weights */
+	uint64_t epoch_us;	      /* time 0 of the weights */
 };
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us);
@@ -95,10 +95,10 @@ void sched_conn_clear(struct sched *s, uint32_t conn);
 /* Cells that wait on a conn, of whatever kind; a lower bound of at least 1 if any does. */
 uint32_t sched_waiting(const struct sched *s, uint32_t conn);
 struct sched_pick {
-	uint32_t slot;	  /* to be packed and given back; SLOT_NONE: a DESTROY */
-	uint32_t leg;	  /* SLOT_NONE: the link's own cell */
-	uint32_t left;	  /* cells still queued on that leg */
-	uint8_t destroy;  /* its reason, with slot == SLOT_NONE */
+	uint32_t slot;	 /* to be packed and given back; SLOT_NONE: a DESTROY */
+	uint32_t leg;	 /* SLOT_NONE: the link's own cell */
+	uint32_t left;	 /* cells still queued on that leg */
+	uint8_t destroy; /* its reason, with slot == SLOT_NONE */
 };
 /* The next cell of a conn: DESTROYs alternate with data, the link's own cells go first. False when
  * nothing waits; the conn then leaves the active list. */

@@ -91,7 +91,8 @@ static void test_destroy(void **state)
 	sched_destroy(&s, 3, 6); /* twice is once */
 	sched_destroy(&s, 5, 7);
 	assert_int_equal(slots_in_use(&s), 3);
-	/* 1:1 with data, and never two in a row while data waits (interop C12); leg 1 is on conn 2. */
+	/* 1:1 with data, and never two in a row while data waits (interop C12); leg 1 is on conn 2.
+	 */
 	static const int want[] = {5, 0, 7, 0, 0};
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		assert_true(sched_pick(&s, 2, 1, &pick));

@@ -53,7 +53,7 @@ int tcp_open(struct tcp *t, const struct addr *local_ip, const struct addr *remo
 	t->now_us = now_us;
 	if (!addr_ip_len(&local) || local.family != remote->family || !remote->port ||
 	    is_any(&local) || is_any(remote))
-		return ERR_STATE;
+		return ERR_NOT_NOW;
 	if (t->cfg.port_min > t->cfg.port_max || port_pick(t, &local, remote, &tag) < 0) {
 		tcp_count(t, ports_exhausted);
 		return ERR_FULL;

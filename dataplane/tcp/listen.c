@@ -25,7 +25,7 @@ static struct listener *listener_for(struct tcp *t, const struct addr *local)
 int tcp_listen(struct tcp *t, const struct addr *addr, uint8_t kind, uint32_t backlog)
 {
 	if (!addr_ip_len(addr) || !addr->port || listener_exact(t, addr))
-		return ERR_STATE;
+		return ERR_NOT_NOW;
 	for (uint32_t i = 0; i < t->cfg.n_listeners; i++) {
 		if (t->listeners[i].used)
 			continue;

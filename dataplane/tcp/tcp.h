@@ -113,14 +113,14 @@ void tcp_again(struct tcp *t, uint32_t conn);
 
 /* ---- conns ---- */
 /* Listens on addr (all-zero ip: every address of the family). backlog: half-open connections kept
- * before SYN cookies are used. 0, ERR_FULL, or ERR_STATE when the address is taken. */
+ * before SYN cookies are used. 0, ERR_FULL, or ERR_NOT_NOW when the address is taken. */
 int tcp_listen(struct tcp *t, const struct addr *addr, uint8_t kind, uint32_t backlog);
 /* Stops listening; its half-open connections are forgotten. 0 or ERR_UNKNOWN. */
 int tcp_unlisten(struct tcp *t, const struct addr *addr);
 /* false: SYNs and the last ACK of new connections are dropped and counted. */
 void tcp_accepting(struct tcp *t, bool yes);
 /* Dials. local: our address (its port is ignored, 0.0.0.0 is not allowed). The conn index, or
- * ERR_FULL (no slot, no memory, no source port: counted apart), ERR_STATE (bad address). */
+ * ERR_FULL (no slot, no memory, no source port: counted apart), ERR_NOT_NOW (bad address). */
 int tcp_open(struct tcp *t, const struct addr *local, const struct addr *remote, uint8_t kind,
 	     uint64_t now_us);
 /* Sends FIN after what is queued. The caller reads no more: later bytes are dropped. */

@@ -92,10 +92,10 @@ static void test_bad_dials(void **state)
 	struct addr to = server(p), any = {.family = 4}, v6;
 
 	addr_parse(&v6, "fd00::1");
-	assert_int_equal(tcp_open(p->t[0], &any, &to, KIND_RAW, p->now_us), ERR_STATE);
-	assert_int_equal(tcp_open(p->t[0], &v6, &to, KIND_RAW, p->now_us), ERR_STATE);
+	assert_int_equal(tcp_open(p->t[0], &any, &to, KIND_RAW, p->now_us), ERR_NOT_NOW);
+	assert_int_equal(tcp_open(p->t[0], &v6, &to, KIND_RAW, p->now_us), ERR_NOT_NOW);
 	to.port = 0;
-	assert_int_equal(tcp_open(p->t[0], &p->ip[0], &to, KIND_RAW, p->now_us), ERR_STATE);
+	assert_int_equal(tcp_open(p->t[0], &p->ip[0], &to, KIND_RAW, p->now_us), ERR_NOT_NOW);
 	pair_free(p);
 }
 
@@ -341,7 +341,7 @@ static void test_not_accepting(void **state)
 	uint32_t seen[2] = {0};
 
 	tcp_listen(p->t[SERVER], &to, KIND_RAW, 8);
-	assert_int_equal(tcp_listen(p->t[SERVER], &to, KIND_RAW, 8), ERR_STATE);
+	assert_int_equal(tcp_listen(p->t[SERVER], &to, KIND_RAW, 8), ERR_NOT_NOW);
 	tcp_accepting(p->t[SERVER], false);
 	tcp_open(p->t[CLIENT], &p->ip[CLIENT], &to, KIND_RAW, p->now_us);
 	pair_run(p, SECOND / 2, seen);

@@ -188,8 +188,8 @@ static struct result run_row(const struct wire_row *row, uint64_t seed)
 }
 
 #define MB	1000000ull
-#define RAW KIND_RAW
-#define TLS KIND_TLS
+#define RAW	KIND_RAW
+#define TLS	KIND_TLS
 #define TSO	64000
 #define NO_SACK TCP_OPT_SACK_OK
 /* clang-format off */

@@ -4,12 +4,12 @@
 
 #include "dataplane/base/base.h"
 
-#define CELL_PAYLOAD	509
-#define CELL_LEN	514 /* link protocol 4 and 5: circuit id 4, command 1, payload */
-#define CELL_HEAD	5
-#define CELL_VAR_HEAD	7     /* circuit id 4, command 1, length 2 */
-#define CELL_VAR_MAX	10240 /* longest variable cell that we take: CERTS of a careful peer */
-#define CELLS_A_RECORD	31    /* whole cells in 16 KiB */
+#define CELL_PAYLOAD   509
+#define CELL_LEN       514 /* link protocol 4 and 5: circuit id 4, command 1, payload */
+#define CELL_HEAD      5
+#define CELL_VAR_HEAD  7     /* circuit id 4, command 1, length 2 */
+#define CELL_VAR_MAX   10240 /* longest variable cell that we take: CERTS of a careful peer */
+#define CELLS_A_RECORD 31    /* whole cells in 16 KiB */
 
 enum cell_command {
 	CELL_PADDING = 0,
@@ -59,7 +59,7 @@ static inline bool cell_is_variable(uint8_t command)
 struct cell {
 	uint32_t circ_id;
 	uint8_t command;
-	uint16_t len;	/* of the payload */
+	uint16_t len; /* of the payload */
 	uint8_t *payload;
 	uint8_t *start; /* of the header */
 };

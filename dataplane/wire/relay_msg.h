@@ -84,9 +84,10 @@ static inline int relay_msg_get(struct relay_msg *m, uint8_t *payload)
 	return 0;
 }
 
-/* Writes the header with zero recognized and digest fields; the body (len at most RELAY_BODY) stands
- * behind it already or is put there next. */
-static inline void relay_msg_head(uint8_t *payload, uint8_t command, uint16_t stream_id, uint16_t len)
+/* Writes the header with zero recognized and digest fields; the body (len at most RELAY_BODY)
+ * stands behind it already or is put there next. */
+static inline void relay_msg_head(uint8_t *payload, uint8_t command, uint16_t stream_id,
+				  uint16_t len)
 {
 	payload[0] = command;
 	be16_put(payload + 1, 0);

@@ -27,7 +27,7 @@ static void on_listen(struct worker *w, const struct down *d)
 		rc = tcp_unlisten(w->tcp, &b.at);
 	else
 		rc = tcp_listen(w->tcp, &b.at, CONN_LINK, 1024);
-	if (rc < 0 && rc != ERR_STATE)
+	if (rc < 0 && rc != ERR_NOT_NOW)
 		count(w->counts, worker_listen_refused);
 }
 
@@ -293,7 +293,7 @@ static uint32_t stream_named(struct worker *w, const struct down *d)
 
 static void stream_dial(struct worker *w, uint32_t stream, const struct ctl_stream_open *b)
 {
-	int conn = ERR_STATE;
+	int conn = ERR_NOT_NOW;
 
 	if (net_is_ours(w->net, &b->local) && !net_is_ours(w->net, &b->remote))
 		conn = tcp_open(w->tcp, &b->local, &b->remote, CONN_EXIT, w->now_us);

@@ -183,7 +183,7 @@ int link_write(struct worker *w, uint32_t conn, const uint8_t *bytes, size_t len
 	sealed = tls_seal(&w->tls, conn, record, len);
 	tcp_push(w->tcp, conn, (uint32_t)sealed);
 	link_sent(&w->links, conn, w->now_us);
-	return sealed ? 0 : ERR_STATE;
+	return sealed ? 0 : ERR_NOT_NOW;
 }
 
 int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t command,

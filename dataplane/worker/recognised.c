@@ -134,7 +134,7 @@ static void on_stream(struct worker *w, struct heard *h)
 		return;
 	}
 	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command);
-	if (stream == ERR_STATE) {
+	if (stream == ERR_NOT_NOW) {
 		count(w->counts, relay_stream_in_use);
 		return;
 	}
