@@ -1,0 +1,195 @@
+/* options.c - the command line of ramson-load: one row for each option. */
+#include "bench/load/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void usage(int status);
+
+static __attribute__((noreturn, format(printf, 1, 2))) void wrong(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fprintf(stderr, "ramson-load: ");
+	vfprintf(stderr, fmt, args);
+	fprintf(stderr, "\n");
+	va_end(args);
+	exit(2);
+}
+
+static void set_text(void *to, const char *name, const char *text)
+{
+	*(const char **)to = text;
+}
+
+static void set_number(void *to, const char *name, const char *text)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (*end || end == text || v > 10000000)
+		wrong("%s %s: not a number up to 10000000", name, text);
+	*(unsigned *)to = (unsigned)v;
+}
+
+static void set_seconds(void *to, const char *name, const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (*end || end == text || !(v >= 0) || v > 1e12)
+		wrong("%s %s: not a number", name, text);
+	*(double *)to = v;
+}
+
+static void set_addr(void *to, const char *name, const char *text)
+{
+	if (addr_parse(to, text) < 0)
+		wrong("%s %s: not an address", name, text);
+}
+
+static void set_prefix(void *to, const char *name, const char *text)
+{
+	if (net_prefix_parse(to, text) < 0)
+		wrong("%s %s: not ADDRESS/PREFIX", name, text);
+}
+
+static void set_direction(void *to, const char *name, const char *text)
+{
+	static const char *const names[] = {"", "up", "down", "both"};
+
+	for (unsigned i = 1; i < ARRAY_LEN(names); i++)
+		if (!strcmp(text, names[i])) {
+			*(unsigned *)to = i;
+			return;
+		}
+	wrong("%s %s: up, down or both", name, text);
+}
+
+static void set_handshake(void *to, const char *name, const char *text)
+{
+	static const char *const names[] = {"", "fast", "ntor", "ntor3"};
+
+	for (uint16_t i = 1; i < ARRAY_LEN(names); i++)
+		if (!strcmp(text, names[i])) {
+			*(uint16_t *)to = i;
+			return;
+		}
+	wrong("%s %s: fast, ntor or ntor3", name, text);
+}
+
+static void set_pid(void *to, const char *name, const char *text)
+{
+	struct options *o = to;
+
+	if (o->n_pids == LOAD_PIDS)
+		wrong("%s: at most %d of them", name, LOAD_PIDS);
+	set_number(&o->pid[o->n_pids++], name, text);
+}
+
+static void set_true(void *to, const char *name, const char *text)
+{
+	*(bool *)to = true;
+}
+
+static const struct row {
+	const char *name, *arg, *what;
+	size_t at;
+	void (*set)(void *to, const char *name, const char *text);
+} rows[] = {
+#define ROW(name, arg, field, set, what) {name, arg, what, offsetof(struct options, field), set}
+	ROW("--port", "KIND:ARGS", port, set_text, "memif:SOCKET[,server], af_packet:IF, ..."),
+	ROW("--address", "A/P", address, set_prefix, "our own address on that port"),
+	ROW("--gateway", "ADDR", gateway, set_addr, "next hop, if the relay is not on-link"),
+	ROW("--relay", "ADDR:PORT", relay, set_addr, "where the relay under test listens"),
+	ROW("--descriptor", "FILE", descriptor, set_text,
+	    "its server descriptor; else it is fetched by BEGIN_DIR"),
+	ROW("--links", "N", n_links, set_number, "client links, 1 to 10000"),
+	ROW("--circuits", "N", n_circs, set_number, "circuits over all of them, 1 to 100000"),
+	ROW("--sinks", "N", n_sinks, set_number, "next hops, each a relay of its own (1 to 64)"),
+	ROW("--streams", "N", n_streams, set_number, "exit: streams on each circuit"),
+	ROW("--direction", "D", direction, set_direction, "up, down or both"),
+	ROW("--handshake", "H", handshake, set_handshake, "fast, ntor or ntor3"),
+	ROW("--window", "N", window, set_number, "cells under way on a circuit, each direction"),
+	ROW("--burst", "N", burst, set_number, "cells of a circuit behind each other"),
+	ROW("--record", "N", record, set_number, "most cells in one TLS record, 1 to 31"),
+	ROW("--pending", "N", pending, set_number, "handshakes at once"),
+	ROW("--rate", "CELLS/S", rate, set_seconds, "cells a second in all; 0: as many as go"),
+	ROW("--warmup", "S", warmup_s, set_seconds, "seconds before the measurement"),
+	ROW("--time", "S", time_s, set_seconds, "seconds of measurement"),
+	ROW("--suite", "S", suite, set_text, "aes128, aes256 or chacha"),
+	ROW("--keys", "DIR", keys_dir, set_text, "keeps the sinks' keys there"),
+	ROW("--mem", "MB", mem_mb, set_number, "for TCP's buffers"),
+	ROW("--mtu", "N", mtu, set_number, "of IP, if less than the port's"),
+	ROW("--core", "N", cores, set_text, "the core to run on"),
+	{"--pid", "PID", "a process of the relay, for CPU time and memory (repeat)", 0, set_pid},
+	ROW("--json", NULL, json, set_true, "one JSON object in place of the table"),
+	ROW("--quiet", NULL, quiet, set_true, "no progress line"),
+#undef ROW
+};
+
+static void usage(int status)
+{
+	FILE *f = status ? stderr : stdout;
+
+	fprintf(f, "usage: ramson-load MODE --port KIND:ARGS --address A/P --relay ADDR:PORT ...\n\n");
+	for (const struct load_mode *m = load_modes; m->name; m++)
+		fprintf(f, "  %-10s %s\n", m->name, m->what);
+	fprintf(f, "\n");
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		fprintf(f, "  %-12s %-10s %s\n", rows[i].name, rows[i].arg ? rows[i].arg : "",
+			rows[i].what);
+	exit(status);
+}
+
+static void check(struct options *o)
+{
+	if (!o->port || !o->address.ip.family)
+		wrong("--port and --address are needed: they say where we stand");
+	if (!o->relay.family && !o->descriptor)
+		wrong("--relay or --descriptor is needed: whom to measure");
+	if (!o->n_links || o->n_links > 10000 || o->n_circs > 100000 || !o->n_circs)
+		wrong("--links is 1 to 10000, --circuits 1 to 100000");
+	if (!o->n_sinks || o->n_sinks > LOAD_SINKS)
+		wrong("--sinks is 1 to %d", LOAD_SINKS);
+	if (!o->record || o->record > CELLS_A_RECORD || !o->burst || !o->window || !o->pending)
+		wrong("--record is 1 to %d; --burst, --window, --pending are not 0", CELLS_A_RECORD);
+	if (!o->n_streams || o->n_streams > 1000)
+		wrong("--streams is 1 to 1000");
+	if (o->n_circs < o->n_links)
+		o->n_circs = o->n_links;
+}
+
+static const struct load_mode *mode_find(const char *name)
+{
+	for (const struct load_mode *m = load_modes; m->name; m++)
+		if (!strcmp(m->name, name))
+			return m;
+	return NULL;
+}
+
+void options_read(struct options *o, int argc, char **argv)
+{
+	*o = (struct options) {.handshake = HANDSHAKE_NTOR, .n_links = 10, .n_circs = 100,
+			       .n_sinks = 1, .n_streams = 1, .direction = DIR_UP, .window = 200,
+			       .burst = 1, .record = CELLS_A_RECORD, .pending = 64, .warmup_s = 1,
+			       .time_s = 5, .mem_mb = 256, .suite = "aes128", .cores = "0"};
+	if (argc < 2 || !strcmp(argv[1], "--help"))
+		usage(argc < 2 ? 2 : 0);
+	o->mode = mode_find(argv[1]);
+	if (!o->mode)
+		wrong("%s: no such mode; --help lists them", argv[1]);
+	if (o->mode->defaults_to_many_links)
+		o->n_links = 50;
+	for (int i = 2; i < argc; i++) {
+		const struct row *r = rows, *end = rows + ARRAY_LEN(rows);
+
+		while (r < end && strcmp(r->name, argv[i]))
+			r++;
+		if (r == end || (r->arg && i + 1 == argc))
+			wrong("%s: no such option, or its value is missing; --help lists them", argv[i]);
+		r->set((uint8_t *)o + r->at, r->name, r->arg ? argv[++i] : NULL);
+	}
+	check(o);
+}

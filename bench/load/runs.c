@@ -1,0 +1,282 @@
+/* runs.c - the modes: what is let go once links and circuits stand, and for how long. */
+#include "bench/load/load.h"
+
+#include <dirent.h>
+#include <rte_cycles.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STEP_S 0.25 /* between progress lines */
+
+const struct load_mode load_modes[] = {
+	{"middle", "client -> relay -> our sink: relayed cells", true, false, false, run_flow},
+	{"guard", "the same over many client links of few circuits", true, false, true, run_flow},
+	{"exit", "streams through the relay to our own destination", false, true, false, run_flow},
+	{"latency", "a cell's time through the relay at 10, 50 and 90 % of its most", true, false,
+	 false, run_flow},
+	{"create", "circuit handshakes a second (--handshake)", false, false, false, run_create},
+	{"connect", "TLS and link handshakes a second", false, false, false, run_connect},
+	{"idle", "memory for an idle link and an idle circuit of --pid", false, false, false,
+	 run_idle},
+	{NULL, NULL, false, false, false, NULL},
+};
+
+/* ---- latency: rows of 1/32 of a power of two, in ns ---- */
+void latency_note(struct load *ld, uint64_t ns)
+{
+	unsigned log = 63 - (unsigned)__builtin_clzll(ns | 32);
+
+	ld->hist[log * 32 + (ns >> (log - 5) & 31)]++;
+}
+
+double latency_at(const struct load *ld, double share)
+{
+	uint64_t sum = 0, at = 0;
+
+	for (unsigned i = 0; i < LATENCY_ROWS; i++)
+		sum += ld->hist[i];
+	for (unsigned i = 160; i < LATENCY_ROWS; i++) {
+		at += ld->hist[i];
+		if ((double)at >= share * (double)sum && at)
+			return (double)((uint64_t)(32 + i % 32) << (i / 32 - 5));
+	}
+	return 0;
+}
+
+/* ---- the relay's processes ---- */
+static uint64_t task_ns(const char *path)
+{
+	unsigned long long ns = 0;
+	FILE *f = fopen(path, "r");
+
+	if (f && fscanf(f, "%llu", &ns) != 1)
+		ns = 0;
+	if (f)
+		fclose(f);
+	return ns;
+}
+
+void cpu_read(const struct options *o, struct cpu *c)
+{
+	char path[300];
+
+	*c = (struct cpu) {.at_ns = clock_ns()};
+	for (unsigned i = 0; i < o->n_pids; i++) {
+		struct dirent *e;
+		DIR *d;
+
+		snprintf(path, sizeof(path), "/proc/%u/task", o->pid[i]);
+		d = opendir(path);
+		while (d && (e = readdir(d))) {
+			if (e->d_name[0] == '.')
+				continue;
+			snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", o->pid[i],
+				 e->d_name);
+			c->ns += task_ns(path);
+		}
+		if (d)
+			closedir(d);
+	}
+}
+
+/* Anonymous memory in use, huge pages too, in bytes. */
+uint64_t memory_of(const struct options *o)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < o->n_pids; i++) {
+		char path[64], line[160];
+		unsigned long long kb;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%u/status", o->pid[i]);
+		f = fopen(path, "r");
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line, "RssAnon: %llu", &kb) == 1 ||
+			    sscanf(line, "HugetlbPages: %llu", &kb) == 1)
+				sum += kb << 10;
+		if (f)
+			fclose(f);
+	}
+	return sum;
+}
+
+/* ---- measuring ---- */
+static struct tally since(const struct tally *a, const struct tally *b)
+{
+	return (struct tally) {{b->cells[0] - a->cells[0], b->cells[1] - a->cells[1]},
+			       {b->bytes[0] - a->bytes[0], b->bytes[1] - a->bytes[1]},
+			       b->handshakes - a->handshakes, b->connects - a->connects,
+			       b->tx_cells - a->tx_cells};
+}
+
+static void show(struct load *ld, const char *what, double at, double of, const struct tally *t,
+		 double seconds)
+{
+	char text[120];
+
+	if (ld->recreate)
+		snprintf(text, sizeof(text), "s  %.0f circuits/s", (double)t->handshakes / seconds);
+	else if (ld->redial)
+		snprintf(text, sizeof(text), "s  %.0f links/s", (double)t->connects / seconds);
+	else
+		snprintf(text, sizeof(text), "s  %.2f Gbit/s up  %.2f down",
+			 (double)t->bytes[UP] * 8e-9 / seconds,
+			 (double)t->bytes[DOWN] * 8e-9 / seconds);
+	progress(ld, what, at, of, text);
+}
+
+/* Turns for so long, with a progress line. */
+static bool turn_for(struct load *ld, const char *what, double seconds)
+{
+	uint64_t start = clock_ns();
+	double at = 0;
+
+	while (at < seconds && !ld->failed[0]) {
+		struct tally before = ld->sum, step;
+		double from = at;
+
+		stack_until(ld, NULL, seconds - at < STEP_S ? seconds - at : STEP_S);
+		at = (double)(clock_ns() - start) / 1e9;
+		step = since(&before, &ld->sum);
+		show(ld, what, at, seconds, &step, at - from);
+	}
+	progress_end(ld);
+	return !ld->failed[0];
+}
+
+static bool measure(struct load *ld, struct outcome *out)
+{
+	struct tally before;
+	struct cpu c0, c1;
+	uint64_t lost, turns, busy;
+
+	if (ld->opt.warmup_s > 0 && !turn_for(ld, "warm-up", ld->opt.warmup_s))
+		return false;
+	memset(ld->hist, 0, sizeof(ld->hist));
+	ld->timing = true;
+	lost = stack_lost(ld);
+	turns = ld->turns;
+	busy = ld->busy_turns;
+	before = ld->sum;
+	cpu_read(&ld->opt, &c0);
+	if (!turn_for(ld, "measure", ld->opt.time_s))
+		return false;
+	cpu_read(&ld->opt, &c1);
+	ld->timing = false;
+	*out = (struct outcome) {.t = since(&before, &ld->sum),
+				 .seconds = (double)(c1.at_ns - c0.at_ns) / 1e9,
+				 .cpu_s = (double)(c1.ns - c0.ns) / 1e9,
+				 .lost = stack_lost(ld) - lost,
+				 .busy = (double)(ld->busy_turns - busy) /
+					 (double)MAX(ld->turns - turns, 1u)};
+	return true;
+}
+
+static void pace(struct load *ld, double rate)
+{
+	ld->pace_start = rte_rdtsc();
+	ld->pace_n = 0;
+	ld->pace_step = rate > 0 ? ld->tsc_per_ns * 1e9 / rate : 0;
+}
+
+static int flow_once(struct load *ld, double rate, double *got)
+{
+	struct outcome out;
+
+	pace(ld, rate);
+	if (!measure(ld, &out))
+		return 1;
+	report(ld, &out);
+	*got = (double)(out.t.cells[UP] + out.t.cells[DOWN]) / out.seconds;
+	return 0;
+}
+
+static void let_flow(struct load *ld)
+{
+	ld->flowing = true;
+	for (uint32_t i = 0; i < ld->opt.n_circs; i++)
+		middle_flow(ld, i);
+	for (uint32_t i = 0; i < ld->n_conns; i++)
+		if (tcp_live(ld->tcp, i) && ld->conn[i].kind >= CONN_DEST_DOWN)
+			dest_event(ld, i);
+}
+
+static bool drained(struct load *ld)
+{
+	for (uint32_t i = 0; i < ld->opt.n_circs; i++)
+		for (unsigned way = 0; way < 2; way++)
+			if (ld->circ[i].sent[way] != ld->circ[i].got[way])
+				return false;
+	return true;
+}
+
+int run_flow(struct load *ld)
+{
+	static const double shares[] = {0.1, 0.5, 0.9};
+	double most, got;
+
+	let_flow(ld);
+	if (flow_once(ld, ld->opt.rate, &most))
+		return 1;
+	for (unsigned i = 0; !strcmp(ld->opt.mode->name, "latency") && i < ARRAY_LEN(shares); i++)
+		if (flow_once(ld, most * shares[i], &got))
+			return 1;
+	ld->flowing = false;
+	/* Every cell that was sent must arrive: none is lost, none twice. */
+	if (ld->opt.mode->extend && !stack_until(ld, drained, 5))
+		load_fail(ld, "cells that were sent did not come out within 5 s");
+	return ld->failed[0] != '\0';
+}
+
+int run_create(struct load *ld)
+{
+	struct outcome out;
+
+	ld->recreate = true;
+	ld->circs_wanted = ld->opt.n_circs = MIN(ld->opt.n_circs, ld->opt.pending);
+	circuits_build(ld);
+	if (!measure(ld, &out))
+		return 1;
+	report(ld, &out);
+	return 0;
+}
+
+int run_connect(struct load *ld)
+{
+	struct outcome out;
+
+	ld->redial = true;
+	for (unsigned i = 0; i < MIN(ld->opt.n_links, ld->opt.pending); i++)
+		conns_dial(ld);
+	if (!measure(ld, &out))
+		return 1;
+	report(ld, &out);
+	return 0;
+}
+
+static bool circuits_there(struct load *ld)
+{
+	circuits_build(ld);
+	return ld->n_circs_open == ld->circs_wanted;
+}
+
+int run_idle(struct load *ld)
+{
+	uint64_t base = ld->base_bytes, links, circs;
+
+	if (!turn_for(ld, "idle links", ld->opt.time_s))
+		return 1;
+	links = memory_of(&ld->opt);
+	ld->circs_wanted = ld->opt.n_circs;
+	if (!stack_until(ld, circuits_there, 120)) {
+		load_fail(ld, "%u of %u circuits in 120 s", ld->n_circs_open, ld->circs_wanted);
+		return 1;
+	}
+	if (!turn_for(ld, "idle circuits", ld->opt.time_s))
+		return 1;
+	circs = memory_of(&ld->opt);
+	report_idle(ld, base, links, circs);
+	return 0;
+}
