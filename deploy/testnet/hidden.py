@@ -6,12 +6,15 @@ import time
 import stem
 import stem.control
 import control
+import life
 import socks
 from nodes import BY_NAME, RELAYS, say
 from traffic import Failed, Progress, expected_sha256
 
 SLOT = BY_NAME["slot"]
-N_TRIES = 40
+N_TRIES = 60
+# A young service needs a while until its descriptor lies at every directory that clients ask.
+PATIENCE_S = 150
 
 
 def address(net, limit_s=60):
@@ -105,7 +108,8 @@ def _try(net, c, watch, role, host, n):
 
 def fetch(net, role, n):
     """One download that had the slot in this role; says so with the path."""
-    host, last, n_failed = address(net), "", 0
+    life.start_onion(net)
+    host, last, limit = address(net), "", time.monotonic() + PATIENCE_S
     with control.open_node(net, "c1") as c, control.pinned(net, c, _options(net, role)):
         for attempt in range(1, N_TRIES + 1):
             with Watch(net, c) as watch:
@@ -113,13 +117,15 @@ def fetch(net, role, n):
                     result = _try(net, c, watch, role, host, n)
                     last = "the slot was not chosen"
                 except OSError as e:
-                    result, last, n_failed = None, str(e), n_failed + 1
-                    say(f"onion {role}: try {attempt}: {e}")
+                    result, last = None, str(e)
+                    if attempt % 5 == 1:
+                        say(f"onion {role}: try {attempt}: {e}")
                     c.signal("NEWNYM")  # forgets the descriptor and which introduction points failed
+                    time.sleep(3)
             if result:
                 say(f"onion {role:6} verified  {result[0]:6.1f} MB/s  {' > '.join(result[1])}  (try {attempt})")
                 return
-            if n_failed > 6:
+            if time.monotonic() > limit:
                 break
             control.forget_circuits(net, c)
     raise Failed(f"onion {role}: not within {attempt} tries ({last})")

@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 SLOT = BY_NAME["slot"]
 MARK = ".ramson-testnet"
 # Authorities first: the others look for a consensus the moment they start.
-ORDER = ["dns", "dest", "a1", "a2", "a3", "r1", "r2", "x1", "x2", "slot", "c1", "c2", "onion"]
+ORDER = ["dns", "dest", "a1", "a2", "a3", "r1", "r2", "x1", "x2", "slot", "c1", "c2"]
 
 
 def require(net):
@@ -61,12 +61,22 @@ def _start(net, name, build=None):
     else:
         net.write(torrc.text(net, node), name, "torrc")
         process.start(net, name, ["tor", "-f", net.path(name, "torrc")])
-    if name == "onion":
-        process.start(net, "onion-dest", _onion_dest_argv(net), ns="onion")
 
 
-def _onion_dest_argv(net):
-    return [sys.executable, os.path.join(HERE, "dest.py"), net.path("dest", "files")]
+def start_onion(net, limit_s=180):
+    """Starts the onion service when it is first wanted. Not earlier: a service that finds no HSDir at its first upload, as
+    in a network a minute old, tries again only an hour later."""
+    if process.pid_of(net, "onion"):
+        return
+    from flags import consensus
+    limit = time.monotonic() + limit_s
+    while sum("HSDir" in e.flags for e in consensus(net)[1]) < 4:
+        if time.monotonic() > limit:
+            raise RuntimeError(f"no four HSDirs after {limit_s} s")
+        time.sleep(2)
+    say("net: starting the onion service")
+    process.start(net, "onion-dest", [sys.executable, os.path.join(HERE, "dest.py"), net.path("dest", "files")], ns="onion")
+    _start(net, "onion")
 
 
 def _start_slot(net, build):
