@@ -28,7 +28,8 @@ struct dir *dir_new(const struct dir_setup *s, int64_t now)
 	rng_seed(&d->rng, s->seed);
 	d->key.k[0] = rng_u64(&d->rng);
 	d->key.k[1] = rng_u64(&d->rng);
-	d->started = d->now = d->cache_at = d->state_at = now;
+	d->now = d->cache_at = d->state_at = now;
+	d->started = s->since ? s->since : now;
 	d->fetcher.turn = rng_u32(&d->rng) % CONFIG_DIR_AUTHS;
 	params_read(d->params, bytes_of("", 0));
 	bwhist_init(&d->read, now);

@@ -42,6 +42,7 @@ struct dir_setup {
 	void (*changed)(void *ctx);
 	void *changed_ctx;
 	uint8_t seed[32]; /* for choices that need not be secret, and table keys */
+	int64_t since;	  /* the relay's uptime counts from here; 0: from now */
 };
 /* Loads the caches of CacheDirectory. NULL when memory is short. now: seconds of UTC, here and in
  * everything below. */

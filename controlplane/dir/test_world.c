@@ -62,7 +62,8 @@ static void dir_open(struct world *w, int64_t now)
 			      .fetch = world_fetch,
 			      .fetch_ctx = w,
 			      .changed = world_changed,
-			      .changed_ctx = w};
+			      .changed_ctx = w,
+			      .since = now - 60};
 
 	w->dir = dir_new(&s, now);
 	must(w->dir != NULL, "dir_new");

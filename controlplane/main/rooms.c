@@ -2,7 +2,9 @@
  * settings, closed. */
 #include "controlplane/main/control.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #ifndef RAMSON_VERSION
 #define RAMSON_VERSION "unknown"
@@ -63,6 +65,18 @@ static int fetch(void *ctx, const struct dir_target *to, const uint8_t *request,
 	return c->origin ? origin_fetch(c->origin, to, request, len, max_len, done, arg) : ERR_FULL;
 }
 
+/* Since when the relay is up: as long as the memory that the parent made for this dataplane, for
+ * links and circuits outlive us. 0 where the kernel does not tell, or the clock was set back. */
+static int64_t up_since_s(void)
+{
+	struct statx x;
+
+	if (statx(CTL_FD_MEMORY, "", AT_EMPTY_PATH, STATX_BTIME, &x) < 0 ||
+	    !(x.stx_mask & STATX_BTIME) || x.stx_btime.tv_sec > clock_wall_s())
+		return 0;
+	return x.stx_btime.tv_sec;
+}
+
 static int open_dir(struct control *c)
 {
 	struct dir_setup s = {.config = &c->config,
@@ -70,7 +84,8 @@ static int open_dir(struct control *c)
 			      .fetch = fetch,
 			      .fetch_ctx = c,
 			      .changed = consensus_changed,
-			      .changed_ctx = c};
+			      .changed_ctx = c,
+			      .since = up_since_s()};
 
 	if (draw(s.seed, sizeof(s.seed)) < 0)
 		return ERR_SYSTEM;
@@ -126,7 +141,8 @@ static int open_ops(struct control *c)
 			      .config = &c->config,
 			      .version = RAMSON_VERSION,
 			      .fill = status_fill,
-			      .ctx = c};
+			      .ctx = c,
+			      .since_s = up_since_s()};
 
 	c->ops = ops_new(&s, clock_wall_s());
 	if (!c->ops)

@@ -266,7 +266,7 @@ struct ops *ops_new(const struct ops_setup *s, int64_t now_s)
 	if (!o)
 		return NULL;
 	o->setup = *s;
-	o->started_s = now_s;
+	o->started_s = s->since_s ? s->since_s : now_s;
 	o->next_heartbeat_s = now_s + s->config->heartbeat_period_s;
 	sample(o, now_s);
 	ops_sums(o, &o->at_heartbeat);

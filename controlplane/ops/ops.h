@@ -22,6 +22,7 @@ struct ops_setup {
 	 * NULL. Called for each reader, at most a few times a second. */
 	void (*fill)(void *ctx, struct json_t *root);
 	void *ctx;
+	int64_t since_s; /* the relay's uptime counts from here; 0: from now */
 };
 /* Listens at DataDirectory/status.sock (mode 0600) and starts counting. NULL when memory is short;
  * a socket that cannot be had is logged and only costs the status. */

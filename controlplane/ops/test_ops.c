@@ -91,7 +91,8 @@ static void open_ops(struct field *f, int64_t now_s)
 			      .config = &f->config,
 			      .version = "1.2.3",
 			      .fill = fill,
-			      .ctx = f};
+			      .ctx = f,
+			      .since_s = now_s - 60};
 
 	f->ops = ops_new(&s, now_s);
 	assert_non_null(f->ops);
@@ -155,7 +156,7 @@ static void test_document(void **state)
 	assert_int_equal(at(root, "counters", "net_tx_packets"), -1);
 	assert_int_equal(at(root, "a room", "things"), 7);
 	assert_int_equal(at(root, "door", "epoch"), 1);
-	assert_int_equal(json_integer_value(json_object_get(root, "uptime_s")), 2);
+	assert_int_equal(json_integer_value(json_object_get(root, "uptime_s")), 62);
 	assert_string_equal(json_string_value(json_object_get(root, "nickname")), "tester");
 	core = json_array_get(json_object_get(root, "cores"), 1);
 	assert_true(json_real_value(json_object_get(core, "busy")) == 0.5);
@@ -219,7 +220,7 @@ static void test_heartbeat(void **state)
 	assert_int_equal(read(p[0], line, sizeof(line) - 1), -1);
 	ops_tick(f->ops, 3700);
 	assert_true(read(p[0], line, sizeof(line) - 1) > 0);
-	assert_non_null(strstr(line, "Heartbeat: up for 0 days 1:00 hours"));
+	assert_non_null(strstr(line, "Heartbeat: up for 0 days 1:01 hours"));
 	assert_non_null(strstr(line, "Sent 2.50 MB"));
 	log_open(2, LOG_NOTICE, "test");
 	close(p[0]);
@@ -263,7 +264,7 @@ static void test_show(void **state)
 	close(p[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_non_null(strstr(text, "tester  ramson 1.2.3, up 0d 00:00:01"));
+	assert_non_null(strstr(text, "tester  ramson 1.2.3, up 0d 00:01:01"));
 	assert_non_null(strstr(text, "things"));
 	assert_null(strstr(text, "nothing"));
 }
