@@ -150,7 +150,7 @@ void house_hello(uint8_t p[HELLO_LEN])
 /* ---- time ---- */
 void house_step(struct house *h)
 {
-	h->now_us += STEP_US;
+	h->now_us += h->step_us ? h->step_us : STEP_US;
 	wire_advance(h->wire, h->now_us);
 	for (unsigned i = 0; i < h->n_workers; i++) {
 		worker_turn(&h->workers[i], h->now_us);
@@ -174,7 +174,9 @@ uint64_t house_count(const struct house *h, enum count_id id)
 
 bool house_until(struct house *h, const bool *flag, unsigned limit_ms)
 {
-	for (unsigned i = 0; i < limit_ms * 1000 / STEP_US && !*flag; i++)
+	uint64_t end_us = h->now_us + limit_ms * 1000ull;
+
+	while (h->now_us < end_us && !*flag)
 		house_step(h);
 	return *flag;
 }
@@ -246,11 +248,14 @@ bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned l
 }
 
 /* ---- up and down ---- */
+static struct house *standing;
+
 static void build(struct house *h, unsigned n_workers, uint64_t seed, const struct wire_impair *impair)
 {
 	struct wire_config wc = {.seed = seed, .n_queues = n_workers};
 
 	eal_once();
+	standing = h;
 	h->n_workers = n_workers;
 	h->now_us = 1000000;
 	h->trace = h->epoch = h->dir_hash = h->source_hash = 1;
@@ -268,6 +273,8 @@ void house_open(struct house *h, unsigned n_workers, uint64_t seed, const struct
 	struct ctl_conn_open dial = {.cookie = 1, .local = house_address(RELAY_IP, 0),
 				     .remote = house_address(PEER_IP, HOP_PORT)};
 
+	if (standing) /* a test that failed left it */
+		house_close(standing);
 	memset(h, 0, sizeof(*h));
 	build(h, n_workers, seed, impair);
 	for (unsigned i = 0; i < n_workers; i++)
@@ -289,6 +296,7 @@ void house_open_bare(struct house *h, uint64_t seed)
 
 void house_close(struct house *h)
 {
+	standing = NULL;
 	for (unsigned i = 0; i < h->n_workers; i++)
 		worker_fini(&h->workers[i]);
 	net_fini(h->net);

@@ -27,6 +27,7 @@ enum house_answer { ANSWER_TCP, ANSWER_DIR, ANSWER_RESOLVED, ANSWER_REFUSED };
 struct peer_link {
 	uint32_t conn;
 	bool dialled, open;
+	bool greeted;	/* the relay's hello came */
 	bool deaf;	/* the peer reads nothing of it */
 	bool notified;	/* close_notify came */
 	bool ended;	/* FIN came */
@@ -47,12 +48,12 @@ struct peer_circ {
 	bool created, extended, destroyed, connected, ended, truncated, resolved, joined;
 	uint8_t destroy_reason, end_reason;
 	bool no_sendmes;   /* acknowledges nothing */
-	bool wide;	   /* its own window is kept by the test */
 	uint16_t end_stream;
 	unsigned n_connected, n_ended;
 	struct tor1_layer layers[2];
 	struct tor1_layer *inner; /* service: what the client's second layer is here */
 	unsigned n_data_in, n_data_out, window;
+	uint8_t n_on_stream[256]; /* DATA since the last stream SENDME, by id */
 	unsigned n_tags, n_acked;
 	uint8_t tags[10][20];
 	uint64_t bytes_in, hash_in; /* what DATA carried */
@@ -88,6 +89,12 @@ struct house {
 	unsigned n_links, n_circs;
 	bool sink;	     /* the peer knows no TLS: it takes what comes and is silent */
 	bool hop_silent;     /* the next hop keeps what it is asked */
+	enum house_eager {   /* how a client's link begins */
+		EAGER_NOT,
+		EAGER_RECORD, /* NETINFO and a CREATE in one record */
+		EAGER_BLIND,  /* all it has to say, before anything came */
+	} eager;
+	uint64_t step_us;    /* 0: 200 */
 	uint64_t source;     /* bytes that DEST_SOURCE still has to send */
 	uint64_t source_hash;
 	uint64_t dest_bytes; /* that came at destinations */
@@ -125,6 +132,10 @@ bool house_until(struct house *h, const bool *flag, unsigned limit_ms);
 void house_run(struct house *h, unsigned ms);
 /* One turn of everything. */
 void house_step(struct house *h);
+/* A deaf link hears again. */
+void house_hear(struct house *h, struct peer_link *l);
+/* The peer's end of a link is torn off, with what it has said and not yet sent. */
+void house_cut(struct house *h, struct peer_link *l);
 uint64_t house_count(const struct house *h, enum count_id id);
 
 /* Client: a link that is open when it returns, a circuit that is made, extended to the peer as next

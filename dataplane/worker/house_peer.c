@@ -72,7 +72,13 @@ static void peer_keys(struct house *h, struct peer_link *l)
 	house_secrets(k.in.secret, k.out.secret, l->dialled);
 	house_must(tls_start(&h->tls, l->conn, &k) == 0, "tls_start");
 	peer_seal(h, l, versions, sizeof(versions));
+	if (h->eager == EAGER_RECORD)
+		house_gather(l);
 	house_cell(h, l, 0, CELL_NETINFO, NULL, 0);
+	if (h->eager)
+		house_create(h, l);
+	if (h->eager == EAGER_RECORD)
+		house_send(h, l);
 	l->open = true;
 }
 
@@ -128,8 +134,10 @@ static void hears_data(struct house *h, struct peer_circ *c, const struct relay_
 		memcpy(sendme + 3, tag, 20);
 		house_say(h, c, RELAY_SENDME, 0, sendme, sizeof(sendme), false);
 	}
-	if (c->n_data_in % 50 == 0)
+	if (++c->n_on_stream[m->stream_id % 256] == 50) {
+		c->n_on_stream[m->stream_id % 256] = 0;
 		house_say(h, c, RELAY_SENDME, m->stream_id, NULL, 0, false);
+	}
 }
 
 static void hears_message(struct house *h, struct peer_circ *c, const struct relay_msg *m,
@@ -296,12 +304,14 @@ static void link_reads(struct house *h, uint32_t conn)
 
 	while (l && !l->deaf && tcp_peek(h->tcp, conn, &p, &len)) {
 		l->n_records++;
-		if (!l->open) {
+		if (!l->greeted) {
 			house_must(len == HELLO_LEN, "hello");
+			l->greeted = true;
 			if (!l->dialled)
 				peer_hello(h, conn);
 			tcp_take(h->tcp, conn, len);
-			peer_keys(h, l);
+			if (!l->open)
+				peer_keys(h, l);
 			continue;
 		}
 		got = tls_in(&h->tls, conn, p, len);
@@ -314,6 +324,17 @@ static void link_reads(struct house *h, uint32_t conn)
 	}
 }
 
+void house_hear(struct house *h, struct peer_link *l)
+{
+	l->deaf = false;
+	link_reads(h, l->conn);
+}
+
+void house_cut(struct house *h, struct peer_link *l)
+{
+	tcp_abort(h->tcp, l->conn);
+}
+
 static void link_event(struct house *h, const struct tcp_event *ev)
 {
 	struct peer_link *l = link_on(h, ev->conn);
@@ -323,6 +344,8 @@ static void link_event(struct house *h, const struct tcp_event *ev)
 			l = house_link_new(h, ev->conn, false);
 		else
 			peer_hello(h, ev->conn);
+		if (l->dialled && h->eager == EAGER_BLIND)
+			peer_keys(h, l);
 	}
 	link_reads(h, ev->conn);
 	if (ev->flags & TCP_EOF) {
@@ -414,7 +437,7 @@ static void dest_event(struct house *h, const struct tcp_event *ev)
 {
 	if (ev->flags & TCP_OPENED)
 		h->dest_conn = ev->conn;
-	h->dest_ended |= (ev->flags & TCP_EOF) != 0;
+	h->dest_ended |= (ev->flags & TCP_EOF) || (ev->flags & TCP_CLOSED && ev->reason == TCP_DONE);
 	if (h->sink)
 		dest_swallow(h, ev->conn);
 	else
