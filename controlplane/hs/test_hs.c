@@ -266,6 +266,47 @@ static void test_rendezvous(void **state)
 			 0); /* and free again */
 }
 
+/* What an earlier control had made is there again, once. */
+static void test_restore(void **state)
+{
+	static const struct {
+		int n;
+		uint8_t purpose, key; /* the key is this byte, 32 times */
+		int result;
+	} rows[] = {
+		{1, HS_INTRO_POINT, 1, 0},
+		{2, HS_INTRO_POINT, 1, ERR_MALFORMED}, /* in use */
+		{3, HS_REND_WAITING, 1, 0},	       /* a map of its own */
+		{4, HS_REND_WAITING, 1, ERR_MALFORMED},
+		{5, HS_REND_JOINED, 1, 0}, /* in no map */
+		{6, HS_OR, 0, 0},
+		{7, HS_REND_JOINED + 1, 2, ERR_MALFORMED},
+		{8, 255, 2, ERR_MALFORMED},
+	};
+	struct hs_leg legs[ARRAY_LEN(rows)];
+	uint8_t body[300], key[32];
+	struct hs_msg m = {.body = body, .kh = kh, .edge = true};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		legs[i] = (struct hs_leg) {.circ = wid_make(0, (uint32_t)i + 9, 1)};
+		memset(key, rows[i].key, sizeof(key));
+		if (hs_restore(hs, &legs[i], rows[i].purpose, key) != rows[i].result ||
+		    legs[i].purpose != (rows[i].result ? HS_OR : rows[i].purpose))
+			fail_msg("row %d", rows[i].n);
+	}
+	memset(key, 1, sizeof(key));
+	m.len = introduce1_make(body, key, 300);
+	assert_int_equal(hs_introduce1(hs, &a, &m), 0);
+	assert_true(sent[0].type == CTL_CIRC_SEND && sent[0].id == legs[0].circ);
+	assert_int_equal(sent[0].command, RELAY_INTRODUCE2);
+	memset(body, 1, 60);
+	m.len = 60;
+	assert_int_equal(hs_rendezvous1(hs, &b, &m), 0);
+	assert_true(sent[2].type == CTL_CIRC_SPLICE && sent[2].other == legs[2].circ);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		hs_leg_gone(hs, &legs[i]);
+}
+
 /* Many cookies, so that the map has to grow, and all are found. */
 static void test_many(void **state)
 {
@@ -294,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_introduce, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rendezvous, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 
