@@ -5,22 +5,18 @@
 #include "controlplane/door/door.h"
 #include "controlplane/link/link.h"
 
-#include <errno.h>
-#include <ftw.h>
+#include "controlplane/keys/keys.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /* What stands behind a struct door here: one sink. */
 struct door {
 	struct load *ld;
-	struct keys *keys;
+	struct role id;
 	struct links *links;
 	struct addr at;
-	char dir[300];
-	bool temporary;
 };
 
 static void down_write(struct load *ld, uint32_t conn, const void *tail, size_t len)
@@ -63,40 +59,21 @@ int door_send(struct door *d, unsigned worker, uint16_t type, wid id, uint32_t a
 	return 0;
 }
 
-static void sink_dir(struct door *d, unsigned i)
-{
-	const struct options *o = &d->ld->opt;
-
-	if (o->keys_dir) {
-		mkdir(o->keys_dir, 0700);
-		snprintf(d->dir, sizeof(d->dir), "%.200s/sink%u", o->keys_dir, i);
-		if (mkdir(d->dir, 0700) < 0 && errno != EEXIST)
-			load_fail(d->ld, "--keys %s: %s", o->keys_dir, strerror(errno));
-		return;
-	}
-	snprintf(d->dir, sizeof(d->dir), "/tmp/ramson-load-XXXXXX");
-	d->temporary = mkdtemp(d->dir) != NULL;
-}
-
 static void sink_start(struct load *ld, struct door *d, unsigned i)
 {
-	struct keys_config kc = {.data_dir = d->dir, .nickname = "ramsonload"};
 	struct links_config lc = {.door = d, .n_workers = 1, .max_links = 4096,
 				  .allow_private = true};
-	char why[KEYS_WHY_MAX] = "no memory";
-	int64_t now_s = (int64_t)time(NULL);
+	char name[16];
 
 	d->ld = ld;
 	d->at = ld->opt.address.ip;
 	d->at.port = (uint16_t)(SINK_PORT + i);
-	sink_dir(d, i);
-	d->keys = keys_open(&kc, now_s, why);
-	if (d->keys) {
-		lc.keys = d->keys;
-		d->links = links_new(&lc, ld->now_us, now_s);
-	}
+	snprintf(name, sizeof(name), "sink%u", i);
+	role_open(ld, &d->id, name);
+	lc.keys = d->id.keys;
+	d->links = links_new(&lc, ld->now_us, (int64_t)time(NULL));
 	if (!d->links) {
-		fprintf(stderr, "ramson-load: keys of a sink: %s\n", why);
+		fprintf(stderr, "ramson-load: not enough memory for a sink\n");
 		exit(1);
 	}
 	links_set_addresses(d->links, &d->at, 1);
@@ -113,20 +90,13 @@ void sinks_start(struct load *ld)
 	sinks_now(ld);
 }
 
-static int drop(const char *path, const struct stat *st, int what, struct FTW *at)
-{
-	return remove(path);
-}
-
 void sinks_stop(struct load *ld)
 {
 	for (unsigned i = 0; ld->sinks && i < ld->opt.n_sinks; i++) {
 		struct door *d = &ld->sinks[i];
 
 		links_free(d->links);
-		keys_close(d->keys);
-		if (d->temporary)
-			nftw(d->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+		role_close(&d->id);
 	}
 	free(ld->sinks);
 	ld->sinks = NULL;
@@ -174,6 +144,6 @@ void sink_closed(struct load *ld, uint32_t conn)
 
 void sink_ids(const struct load *ld, unsigned sink, uint8_t rsa_id[20], uint8_t ed_id[32])
 {
-	memcpy(rsa_id, keys_rsa_id(ld->sinks[sink].keys), 20);
-	memcpy(ed_id, keys_ed_id(ld->sinks[sink].keys), 32);
+	memcpy(rsa_id, keys_rsa_id(ld->sinks[sink].id.keys), 20);
+	memcpy(ed_id, keys_ed_id(ld->sinks[sink].id.keys), 32);
 }

@@ -16,6 +16,7 @@ struct hello {
 	SSL *ssl;
 	BIO *in, *out;
 	uint8_t secret[2][48]; /* ours, the relay's */
+	struct auth *auth;
 };
 
 static SSL_CTX *context;
@@ -68,6 +69,7 @@ void hello_free(struct conn *c)
 	if (!c->hello)
 		return;
 	SSL_free(c->hello->ssl);
+	auth_free(c->hello->auth);
 	wipe(c->hello, sizeof(*c->hello));
 	free(c->hello);
 	c->hello = NULL;
@@ -92,6 +94,7 @@ void hello_start(struct load *ld, uint32_t conn)
 		load_fail(ld, "not enough memory for TLS");
 		return;
 	}
+	h->auth = auth_new(ld);
 	BIO_set_mem_eof_return(h->in, -1);
 	SSL_set_bio(h->ssl, h->in, h->out);
 	SSL_set_app_data(h->ssl, h);
@@ -112,6 +115,7 @@ static void keys_over(struct load *ld, uint32_t conn, struct hello *h)
 	peer_keys(ld, conn, &k);
 	wipe(&k, sizeof(k));
 	peer_send(ld, conn, versions, sizeof(versions));
+	auth_said(h->auth, versions, sizeof(versions));
 }
 
 void hello_record(struct load *ld, uint32_t conn, const uint8_t *record, size_t len)
@@ -152,11 +156,15 @@ static bool chain_holds(struct load *ld, struct hello *h, const struct certs_bod
 static void on_certs(struct load *ld, struct hello *h, const struct cell *c)
 {
 	struct certs_body body;
+	struct ed_cert s;
 
-	if (ld->sum.connects >= CHECKED_ALWAYS && ld->sum.connects % 16)
+	if (ld->sum.connects >= CHECKED_ALWAYS && ld->sum.connects % 16 && !h->auth)
 		return;
 	if (certs_parse(&body, c->payload, c->len) < 0 || !chain_holds(ld, h, &body))
 		load_fail(ld, "the relay's certificates are not those of the relay that was meant");
+	else if (h->auth && !ed_cert_parse(&s, body.cert[CERTS_ED_SIGNING].p,
+					   body.cert[CERTS_ED_SIGNING].len))
+		auth_peer(h->auth, &body, s.signer);
 }
 
 static void say_netinfo(struct load *ld, uint32_t conn)
@@ -173,13 +181,19 @@ static void say_netinfo(struct load *ld, uint32_t conn)
 void hello_cell(struct load *ld, uint32_t conn, uint8_t *cell, size_t len)
 {
 	struct conn *k = &ld->conn[conn];
+	struct hello *h = k->hello;
 	struct cell c;
 
 	cell_split(&c, cell, len, k->versions ? 4 : 2);
+	auth_heard(h->auth, cell, len);
 	if (!k->versions && versions_pick(c.payload, c.len, 1u << 4 | 1u << 5) <= 0)
 		load_fail(ld, "the relay has no link protocol in common with us");
+	else if (!k->versions && h->auth)
+		auth_certs(ld, conn, h->auth);
 	if (k->versions && c.command == CELL_CERTS)
-		on_certs(ld, k->hello, &c);
+		on_certs(ld, h, &c);
+	if (k->versions && c.command == CELL_AUTH_CHALLENGE && h->auth)
+		auth_answer(ld, conn, h->auth, h->ssl);
 	if (k->versions && c.command == CELL_NETINFO) {
 		say_netinfo(ld, conn);
 		peer_open(ld, conn);

@@ -142,7 +142,7 @@ struct load {
 	struct counts counts;
 	struct rng rng;
 	struct net_rx rx;
-	uint64_t now_us, base_bytes, turns, busy_turns;
+	uint64_t now_us, base_bytes, idle_us, turn_us;
 	uint32_t n_conns;
 	struct conn *conn;
 	struct circ *circ;
@@ -156,6 +156,7 @@ struct load {
 	bool redial; /* connect: an open link is closed and dialled anew */
 	bool recreate; /* create: a circuit that is there is destroyed and made anew */
 	bool flowing;
+	bool worked; /* the last turn had frames */
 	uint32_t circs_wanted;
 	struct tally sum;
 	uint64_t hist[LATENCY_ROWS];
@@ -202,6 +203,33 @@ void hello_start(struct load *ld, uint32_t conn);
 void hello_record(struct load *ld, uint32_t conn, const uint8_t *record, size_t len);
 void hello_cell(struct load *ld, uint32_t conn, uint8_t *cell, size_t len);
 void hello_free(struct conn *c);
+
+/* ---- role.c: keys of relays that we play ---- */
+struct keys;
+struct role {
+	struct keys *keys;
+	char dir[300];
+	bool temporary;
+};
+/* Opens or makes the keys of that name; ends the program when it cannot. */
+void role_open(struct load *ld, struct role *id, const char *name);
+void role_close(struct role *id);
+
+/* ---- auth.c: the client authenticates as a relay, once auth_start was called; else auth_new gives
+ * NULL, and the rest does nothing ---- */
+struct auth;
+struct ssl_st;
+struct certs_body;
+void auth_start(struct load *ld);
+void auth_stop(void);
+struct auth *auth_new(struct load *ld);
+void auth_free(struct auth *a);
+/* Cells of the handshake, as they stood. */
+void auth_said(struct auth *a, const void *cell, size_t len);
+void auth_heard(struct auth *a, const void *cell, size_t len);
+void auth_peer(struct auth *a, const struct certs_body *b, const uint8_t ed_id[32]);
+void auth_certs(struct load *ld, uint32_t conn, struct auth *a);
+void auth_answer(struct load *ld, uint32_t conn, struct auth *a, struct ssl_st *ssl);
 
 /* ---- door.c: the sink relays, whose handshakes are control's own ---- */
 void sinks_start(struct load *ld);
@@ -255,7 +283,7 @@ struct outcome {
 	struct tally t; /* within the measured time */
 	double seconds, cpu_s;
 	uint64_t lost; /* frames that found no room here */
-	double busy;   /* share of our turns that did something */
+	double busy;   /* share of our time in turns that had frames */
 };
 void report(struct load *ld, const struct outcome *o);
 void report_idle(struct load *ld, uint64_t base, uint64_t links, uint64_t circs);

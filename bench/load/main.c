@@ -86,6 +86,8 @@ int main(int argc, char **argv)
 		fetch_descriptor(ld);
 	if (!ld->failed[0] && ld->opt.mode->extend)
 		sinks_start(ld);
+	if (!ld->failed[0] && ld->opt.mode->streams)
+		auth_start(ld);
 	ld->base_bytes = memory_of(&ld->opt);
 	if (!ld->failed[0])
 		open_links(ld);
@@ -99,6 +101,7 @@ int main(int argc, char **argv)
 	}
 	stack_stop(ld);
 	sinks_stop(ld);
+	auth_stop();
 	free(ld);
 	return status;
 }

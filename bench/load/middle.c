@@ -54,7 +54,7 @@ static uint32_t dequeue(struct load *ld, uint32_t conn, unsigned way)
 static bool may_send(const struct load *ld, const struct circ *c, unsigned way)
 {
 	if (ld->opt.mode->streams)
-		return way == UP && c->package > 0;
+		return way == UP && ld->opt.direction & DIR_UP && c->package > 0;
 	return ld->opt.direction & (way == UP ? DIR_UP : DIR_DOWN) &&
 	       c->sent[way] - c->got[way] < ld->opt.window;
 }

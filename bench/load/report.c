@@ -97,7 +97,7 @@ void report(struct load *ld, const struct outcome *o)
 		{"ns_per_cell", "ns of the relay's CPU", o->cpu_s * 1e9 / cells, 0, !pids || !flow},
 		{"per_core_s", "for a core-second", units / o->cpu_s, 0, !pids || flow},
 		{"seconds", "s", s, 2, false},
-		{"generator_busy", "share of turns with frames", o->busy, 3, false},
+		{"generator_busy", "share of our time", o->busy, 3, false},
 		{"frames_lost", "at our own port", (double)o->lost, 0, false},
 	};
 

@@ -150,15 +150,14 @@ static bool measure(struct load *ld, struct outcome *out)
 {
 	struct tally before;
 	struct cpu c0, c1;
-	uint64_t lost, turns, busy;
+	uint64_t lost, idle_us;
 
 	if (ld->opt.warmup_s > 0 && !turn_for(ld, "warm-up", ld->opt.warmup_s))
 		return false;
 	memset(ld->hist, 0, sizeof(ld->hist));
 	ld->timing = true;
 	lost = stack_lost(ld);
-	turns = ld->turns;
-	busy = ld->busy_turns;
+	idle_us = ld->idle_us;
 	before = ld->sum;
 	cpu_read(&ld->opt, &c0);
 	if (!turn_for(ld, "measure", ld->opt.time_s))
@@ -169,8 +168,8 @@ static bool measure(struct load *ld, struct outcome *out)
 				 .seconds = (double)(c1.at_ns - c0.at_ns) / 1e9,
 				 .cpu_s = (double)(c1.ns - c0.ns) / 1e9,
 				 .lost = stack_lost(ld) - lost,
-				 .busy = (double)(ld->busy_turns - busy) /
-					 (double)MAX(ld->turns - turns, 1u)};
+				 .busy = 1 - (double)(ld->idle_us - idle_us) * 1e3 /
+						     (double)(c1.at_ns - c0.at_ns)};
 	return true;
 }
 

@@ -185,6 +185,9 @@ void stack_turn(struct load *ld)
 	unsigned n;
 
 	ld->now_us = clock_ns() / 1000;
+	if (!ld->worked)
+		ld->idle_us += ld->now_us - ld->turn_us;
+	ld->turn_us = ld->now_us;
 	n = port_rx(&ld->port, 0, m, NET_VEC);
 	if (n) {
 		net_in(ld->net, m, n, ld->now_us, &ld->rx);
@@ -197,8 +200,7 @@ void stack_turn(struct load *ld)
 	pump(ld);
 	transmit(ld);
 	rte_pktmbuf_free_bulk(m, n);
-	ld->turns++;
-	ld->busy_turns += n != 0;
+	ld->worked = n != 0;
 }
 
 bool stack_until(struct load *ld, bool (*done)(struct load *ld), double seconds)
