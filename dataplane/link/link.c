@@ -50,6 +50,7 @@ void link_stop(struct links *l, uint32_t conn)
 	free(k->held);
 	free(k->early);
 	free(k->big);
+	free(k->done);
 	free(k->tag);
 	l->n_open -= k->state == LINK_OPEN;
 	wheel_clear(&l->timers, conn);
@@ -128,6 +129,8 @@ static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *l
 	if (!part_fill(k, k->big ? k->big : stash, (size_t)size, data, len))
 		return 0;
 	cell_split(c, k->big ? k->big : stash, (size_t)size, k->id_len);
+	k->done = k->big; /* another long cell may begin in this very record */
+	k->big = NULL;
 	k->part_len = 0;
 	k->side ^= 1; /* the finished cell stays where it is until the next call */
 	return 1;
@@ -177,10 +180,8 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 	struct link *k = &l->col[conn];
 	int n = 0, rc;
 
-	if (k->big && !k->part_len) { /* the long cell of the last call has been looked at */
-		free(k->big);
-		k->big = NULL;
-	}
+	free(k->done); /* the long cell of the last call has been looked at */
+	k->done = NULL;
 	if (k->state == LINK_HELD) /* more records of those that came before the keys */
 		return hold(k, data, len);
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)

@@ -25,6 +25,7 @@ enum link_act {
 	LINK_CREATED,
 	LINK_RELAY,
 	LINK_DESTROY,
+	LINK_VIOLATE, /* ends the link */
 };
 enum link_act link_act_of(uint8_t command);
 
@@ -45,7 +46,8 @@ struct link {
 	uint8_t *held;	 /* what came behind NETINFO */
 	uint8_t *early;	 /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
 	uint32_t early_len;
-	uint8_t *big; /* an unfinished variable cell longer than the stash */
+	uint8_t *big;  /* an unfinished variable cell longer than the stash */
+	uint8_t *done; /* the long cell that the last call of link_in gave */
 	uint64_t opened_us, last_out_us, last_leg_us, pad_at_us;
 	uint8_t *tag;
 };

@@ -15,6 +15,10 @@ static const uint8_t acts[256] = {
 	[CELL_RELAY_EARLY] = LINK_RELAY,
 	[CELL_DESTROY] = LINK_DESTROY,
 	[CELL_PADDING_NEGOTIATE] = LINK_NEGOTIATE,
+	/* Words of the handshake, which is over: C tor closes the link (interop L15). */
+	[CELL_CERTS] = LINK_VIOLATE,
+	[CELL_AUTH_CHALLENGE] = LINK_VIOLATE,
+	[CELL_AUTHENTICATE] = LINK_VIOLATE,
 };
 
 enum link_act link_act_of(uint8_t command)

@@ -98,6 +98,36 @@ static void test_cut(void **state)
 	}
 }
 
+/* Long cells behind each other, the second longer than the first, cut at two places: a long cell
+ * may end and the next begin in one record. */
+static void test_long_cells(void **state)
+{
+	static uint8_t stream[9000], copy[9000];
+	struct cell cells[LINK_CELLS_MAX];
+	size_t len = 0, at, n_bytes;
+	uint8_t seen;
+	struct links l;
+
+	len += put_var(stream + len, 0, 200, 700);
+	len += put_var(stream + len, 0, 201, 6000);
+	len += put_fixed(stream + len, 0x80000001, CELL_RELAY, 1);
+	for (size_t step = 97; step < 3000; step += 83) {
+		start(&l);
+		open_link(&l, 5);
+		memcpy(copy, stream, len);
+		for (at = 0, seen = 0; at < len; at += n_bytes) {
+			n_bytes = MIN(step, len - at);
+			int n = link_in(&l, 1, copy + at, n_bytes, cells);
+			assert_true(n >= 0);
+			for (int i = 0; i < n; i++)
+				assert_int_equal(cells[i].payload[CELL_PAYLOAD - 1], ++seen);
+		}
+		assert_int_equal(seen, 1);
+		assert_int_equal(counts.v[COUNT_link_unknown_command], 2);
+		links_fini(&l);
+	}
+}
+
 /* NETINFO and CREATE_FAST in one record: what is behind NETINFO waits for control. */
 static void test_held(void **state)
 {
@@ -206,9 +236,8 @@ static void test_padding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_held),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_cut),	cmocka_unit_test(test_long_cells),
+		cmocka_unit_test(test_held),	cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_padding),
 	};
 

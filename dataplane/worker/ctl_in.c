@@ -394,8 +394,10 @@ static void on_param(struct worker *w, const struct down *d)
 
 /* DESTROY on every circuit; links_stop ends each link behind its last, and the loop ends when all is
  * said. */
-static void on_shutdown(struct worker *w, const struct down *d)
+void worker_stop(struct worker *w)
 {
+	if (w->stopping)
+		return;
 	w->stopping = true;
 	w->stop_us = w->now_us + STOP_US;
 	w->params[CTL_PARAM_ACCEPTING] = 0;
@@ -403,6 +405,11 @@ static void on_shutdown(struct worker *w, const struct down *d)
 	for (uint32_t i = 0; i < w->circs.circ_slots.n; i++)
 		if (slots_live(&w->circs.circ_slots, i))
 			circ_shut(w, i, DESTROY_REQUESTED, -1);
+}
+
+static void on_shutdown(struct worker *w, const struct down *d)
+{
+	worker_stop(w);
 }
 
 static void on_circ_tag(struct worker *w, const struct down *d)

@@ -105,24 +105,31 @@ static void on_destroy(struct worker *w, uint32_t conn, const struct cell *c)
 	leg_gone(w, leg, DESTROY_DESTROYED); /* the reason is not passed on (interop C6) */
 }
 
+static void on_negotiate(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	link_negotiate(&w->links, conn, c, w->now_us);
+}
+
+static void on_violation(struct worker *w, uint32_t conn, const struct cell *c)
+{
+	count(w->counts, link_out_of_season);
+	link_shut(w, conn, CTL_WHY_PROTOCOL);
+}
+
+static void (*const acts[])(struct worker *, uint32_t conn, const struct cell *) = {
+	[LINK_CREATE] = on_create,	 [LINK_CREATED] = on_created_cell,
+	[LINK_RELAY] = on_relay,	 [LINK_DESTROY] = on_destroy,
+	[LINK_NEGOTIATE] = on_negotiate, [LINK_VIOLATE] = on_violation,
+};
+
 /* One cell of an open link. What is no relay cell waits for those before it to be through. */
 static void cell_in(struct worker *w, uint32_t conn, const struct cell *c)
 {
 	enum link_act act = link_act_of(c->command);
 
-	if (act == LINK_RELAY) {
-		on_relay(w, conn, c);
-		return;
-	}
-	cells_flush(w);
-	if (act == LINK_CREATE)
-		on_create(w, conn, c);
-	else if (act == LINK_CREATED)
-		on_created_cell(w, conn, c);
-	else if (act == LINK_DESTROY)
-		on_destroy(w, conn, c);
-	else if (act == LINK_NEGOTIATE)
-		link_negotiate(&w->links, conn, c, w->now_us);
+	if (act != LINK_RELAY)
+		cells_flush(w);
+	acts[act](w, conn, c);
 }
 
 /* Plaintext of a link: cut into cells, each to its place. */

@@ -73,8 +73,10 @@ void worker_run(struct worker *w)
 	uint64_t start, end = clock_us();
 	bool worked;
 
-	while (!w->plane->stop && !finished(w)) {
+	while (!finished(w)) {
 		start = end;
+		if (UNLIKELY(w->plane->stop))
+			worker_stop(w);
 		worked = worker_turn(w, start);
 		buckets_refill(w);
 		publish(w);

@@ -6,7 +6,7 @@
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t clock_us(void);
-/* Turns until plane->stop or until a SHUTDOWN is carried out. */
+/* Turns until plane->stop or a SHUTDOWN is carried out. */
 void worker_run(struct worker *w);
 
 #endif

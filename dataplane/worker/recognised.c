@@ -167,7 +167,8 @@ static void on_extend(struct worker *w, struct heard *h)
 		count(w->counts, relay_extend_not_early);
 		return;
 	}
-	if (h->k->leg[SIDE_N] || h->k->asked || h->k->splice) {
+	/* EXTEND is dead (interop H8); one circuit goes on to one next hop. */
+	if (h->msg.command == RELAY_EXTEND || h->k->leg[SIDE_N] || h->k->asked || h->k->splice) {
 		violate(w, h);
 		return;
 	}

@@ -225,6 +225,9 @@ void buckets_refill(struct worker *w);
 
 /* ---- ctl_in.c, ctl_out.c: the wall ---- */
 void ctl_in(struct worker *w);
+/* Control's SHUTDOWN, or a signal to the process: DESTROY on every circuit, close_notify and FIN on
+ * every link; the loop ends when that is said, or after a second. */
+void worker_stop(struct worker *w);
 /* 0 or ERR_FULL: the ring is full or control is away. */
 int ctl_say(struct worker *w, enum ctl_type type, wid id, uint32_t arg, const void *body,
 	    size_t body_len, const void *tail, size_t tail_len);
