@@ -123,6 +123,9 @@ static void on_link(void *arg, wid conn, unsigned reason)
 	struct circ *k = arg;
 
 	k->waiting = false; /* nobody is to be forgotten any more */
+	/* C tor says no more than that the channel is closed (the prober's row extend-wrong-id). */
+	if (reason == DESTROY_OR_IDENTITY)
+		reason = DESTROY_CHANNEL_CLOSED;
 	if (!conn)
 		k->room->figures.extend_no_link++;
 	else

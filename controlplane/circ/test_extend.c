@@ -195,7 +195,7 @@ static void test_link_later(void **state)
 	fake_relay(ID, RELAY_EXTEND2, 1, body, len);
 	fake.cb(fake.cb_arg, WID_NONE, DESTROY_OR_IDENTITY);
 	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
-	assert_int_equal(fake_sent[0].arg, DESTROY_OR_IDENTITY);
+	assert_int_equal(fake_sent[0].arg, DESTROY_CHANNEL_CLOSED);
 	assert_int_equal(fake.n_forgets, 0);
 	assert_int_equal(circ_figures(fake_circs)->n_circs, 0);
 	/* Truncated and extended again while waiting: the first wait is forgotten. */

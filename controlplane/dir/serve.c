@@ -296,7 +296,7 @@ static struct bytes behind(struct bytes b, const char *prefix)
 static void send_routers(struct serving *s, bool is_all)
 {
 	if (!s->a->n_parts)
-		answer_short(s->a, 404, "Servers unavailable", s->now);
+		answer_short(s->a, 404, "Not found", s->now);
 	else
 		send_streamed(s, is_all ? LIFE_ALL : s->a->n_parts == 1 ? LIFE_ROUTER : 0, false);
 }
