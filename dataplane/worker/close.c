@@ -129,6 +129,7 @@ static void circ_reclaim(struct worker *w, uint32_t circ)
 	while (w->circs.circ[circ].streams != SLOT_NONE)
 		stream_end(w, w->circs.circ[circ].streams, 0, false);
 	circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
+	conns_events(w); /* TCP gives its buffers back when the end of a conn has been heard */
 }
 
 static void leg_reclaim(struct worker *w, uint32_t leg)

@@ -253,7 +253,8 @@ static bool may_read(const struct worker *w, size_t bytes)
 		count(w->counts, worker_slots_short);
 		return false;
 	}
-	return mesh_open(w) && __atomic_load_n(&w->plane->bucket.left[0], __ATOMIC_RELAXED) > 0;
+	return mesh_open(w) &&
+	       __atomic_load_n(&w->plane->bucket.left[0], __ATOMIC_RELAXED) > (int64_t)bytes;
 }
 
 /* A pass takes one record of each of up to BATCH links, so that their cells share the batches; then
