@@ -70,12 +70,12 @@ static void test_loss(void **state)
 	assert_true(trace[0] == trace[1]); /* a seed replays exactly */
 }
 
-static void test_two_workers(void **state)
+static void two_workers(const struct wire_impair *impair)
 {
 	struct peer_link *l[6];
 	uint64_t crossed;
 
-	house_open(&h, 2, 7, NULL);
+	house_open(&h, 2, 7, impair);
 	for (int i = 0; i < 6; i++)
 		l[i] = house_link(&h);
 	for (int i = 0; i < 6; i++)
@@ -86,6 +86,19 @@ static void test_two_workers(void **state)
 	assert_true(crossed > 100);
 	assert_int_equal(h.workers[0].counts->v[COUNT_worker_mesh_lost], 0);
 	house_close(&h);
+}
+
+static void test_two_workers(void **state)
+{
+	two_workers(NULL);
+}
+
+static void test_two_workers_loss(void **state)
+{
+	struct wire_impair bad = {.loss_ppm = 10000, .reorder_ppm = 5000, .reorder_us = 2000,
+				  .delay_us = 1000};
+
+	two_workers(&bad);
 }
 
 static void test_destroy(void **state)
@@ -202,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_clean),	  cmocka_unit_test(test_destroy),
 		cmocka_unit_test(test_violations), cmocka_unit_test(test_silent_control),
 		cmocka_unit_test(test_loss),	  cmocka_unit_test(test_two_workers),
+		cmocka_unit_test(test_two_workers_loss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
