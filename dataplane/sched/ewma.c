@@ -9,7 +9,7 @@
 
 double ewma_weight(struct sched *s, uint64_t now_us)
 {
-	double half_us = (double)s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS] * 1000;
+	double half_us = (double)MAX(s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS], 1) * 1000;
 	double weight = exp2((double)(now_us - s->epoch_us) / half_us);
 
 	if (weight < RESCALE_AT)

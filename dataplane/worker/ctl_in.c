@@ -381,11 +381,11 @@ static void on_param(struct worker *w, const struct down *d)
 {
 	BODY(struct ctl_param, b, d);
 
-	if (b.param >= N_CTL_PARAMS) {
+	if (b.param >= N_CTL_PARAMS || b.value < 0) {
 		count(w->counts, worker_down_state);
 		return;
 	}
-	w->params[b.param] = b.value;
+	w->params[b.param] = MIN(b.value, PARAM_MAX);
 	if (b.param == CTL_PARAM_MAX_MEM)
 		memory_bound(w);
 	if (b.param == CTL_PARAM_ACCEPTING)

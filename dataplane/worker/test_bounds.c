@@ -318,6 +318,10 @@ static void test_rate(void **state)
 	house_run(&h, 2000);
 	before = h.workers[0].figures->link_bytes_in - before;
 	assert_in_range(before, 18 * rate / 40, 22 * rate / 40);
+	house_param(&h, CTL_PARAM_RELAY_RATE, 0);
+	house_param(&h, CTL_PARAM_RATE, 0); /* none */
+	house_run(&h, 20);
+	made(l[0]);
 	house_close(&h);
 }
 
@@ -442,8 +446,13 @@ static void test_refused_messages(void **state)
 	house_down(&h, 0, CTL_NONE, id, 1, NULL, 0, NULL, 0);
 	house_down(&h, 0, N_CTL_DOWN, id, 1, NULL, 0, NULL, 0);
 	house_down(&h, 0, CTL_CIRC_EXTEND, id, 1, too_much, 4, NULL, 0); /* too short */
+	house_param(&h, CTL_PARAM_RATE, -1);
+	house_param(&h, CTL_PARAM_RATE, INT64_MAX);
+	house_param(&h, N_CTL_PARAMS, 1);
 	house_run(&h, 20);
 	assert_false(c->destroyed);
+	assert_int_equal(h.workers[0].params[CTL_PARAM_RATE], PARAM_MAX);
+	assert_int_equal(house_count(&h, COUNT_worker_down_state), 2);
 	assert_int_equal(house_count(&h, COUNT_worker_down_epoch), 1);
 	assert_int_equal(house_count(&h, COUNT_worker_down_unknown), 3);
 	assert_int_equal(house_count(&h, COUNT_worker_down_malformed), 4);

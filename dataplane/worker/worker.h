@@ -220,6 +220,7 @@ int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t com
 		  const uint8_t *payload);
 
 /* ---- buckets.c ---- */
+#define PARAM_MAX (1ll << 40) /* of a parameter: a rate times a second's microseconds fits 64 bits */
 /* Adds what the time since the last call is worth. Call each turn. */
 void buckets_refill(struct worker *w);
 
