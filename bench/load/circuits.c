@@ -1,5 +1,5 @@
-/* circuits.c - circuits of the client: handshakes with the relay under test, the extension to a sink
- * and the sink's answer; then the cells go to middle.c or exit.c. */
+/* circuits.c - circuits of the client: handshakes with the relay under test, the extension to a
+ * sink and the sink's answer; then the cells go to middle.c or exit.c. */
 #include "bench/load/load.h"
 
 #include "dataplane/wire/onionskin.h"
@@ -11,10 +11,10 @@
 #define CHECK_ONE_IN 16 /* create: so many answers are checked in full */
 #define SINK_SKIN    HANDSHAKE_NTOR_LEN
 
-static const char *const reasons[] = {"NONE", "TORPROTOCOL", "INTERNAL", "REQUESTED", "HIBERNATING",
-				      "RESOURCELIMIT", "CONNECTFAILED", "OR_IDENTITY",
-				      "CHANNEL_CLOSED", "FINISHED", "TIMEOUT", "DESTROYED",
-				      "NOSUCHSERVICE"};
+static const char *const reasons[] = {
+	"NONE",		 "TORPROTOCOL",	  "INTERNAL",	  "REQUESTED",	    "HIBERNATING",
+	"RESOURCELIMIT", "CONNECTFAILED", "OR_IDENTITY",  "CHANNEL_CLOSED", "FINISHED",
+	"TIMEOUT",	 "DESTROYED",	  "NOSUCHSERVICE"};
 
 static const char *reason_of(uint8_t r)
 {
@@ -33,7 +33,7 @@ static struct ready {
 	struct handshake_client shake;
 	uint8_t skin[HANDSHAKE_SKIN_MAX];
 	size_t len;
-} *ready;
+} * ready;
 
 static int skin_of(struct load *ld, struct circ *c, uint8_t *skin, size_t *len)
 {
@@ -230,7 +230,8 @@ static void client_cell(struct load *ld, uint32_t conn, uint32_t id, uint8_t com
 	else if (command == CELL_CREATED2 || command == CELL_CREATED_FAST)
 		created(ld, i, command, payload);
 	else if (command == CELL_DESTROY)
-		load_fail(ld, "circuit %u was destroyed by the relay: %s", i, reason_of(payload[0]));
+		load_fail(ld, "circuit %u was destroyed by the relay: %s", i,
+			  reason_of(payload[0]));
 }
 
 /* ---- the sink's side ---- */
@@ -264,5 +265,6 @@ void circuit_cell(struct load *ld, uint32_t conn, uint8_t *cell)
 	else if (command == CELL_CREATE2)
 		sink_create(ld, conn, id, payload);
 	else if (command == CELL_DESTROY && ld->flowing)
-		load_fail(ld, "the relay destroyed a circuit at the sink: %s", reason_of(payload[0]));
+		load_fail(ld, "the relay destroyed a circuit at the sink: %s",
+			  reason_of(payload[0]));
 }

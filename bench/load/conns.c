@@ -13,8 +13,8 @@ int conns_dial(struct load *ld)
 		load_fail(ld, "no connection can be opened: no free slot, port or memory");
 		return conn;
 	}
-	ld->conn[conn] = (struct conn) {.kind = CONN_CLIENT, .state = CONN_DIALLED,
-					.ready = {SLOT_NONE, SLOT_NONE, 0}};
+	ld->conn[conn] = (struct conn) {
+		.kind = CONN_CLIENT, .state = CONN_DIALLED, .ready = {SLOT_NONE, SLOT_NONE, 0}};
 	ld->n_dialling++;
 	return conn;
 }
@@ -138,7 +138,8 @@ static size_t stash(struct load *ld, uint32_t conn, const uint8_t *p, size_t len
 		c->stash_len += (uint16_t)n;
 		took += n;
 	}
-	if (cell_size(c->stash, c->stash_len, c->versions ? 4 : 2) == c->stash_len && c->stash_len) {
+	if (cell_size(c->stash, c->stash_len, c->versions ? 4 : 2) == c->stash_len &&
+	    c->stash_len) {
 		size_t size = c->stash_len;
 
 		c->stash_len = 0;
@@ -218,8 +219,9 @@ static void opened(struct load *ld, const struct tcp_event *ev)
 
 static void closed(struct load *ld, const struct tcp_event *ev)
 {
-	static const char *const why[] = {"", "closed by the relay", "aborted", "reset by the relay",
-					  "refused", "timed out", "unreachable"};
+	static const char *const why[] = {
+		"",	   "closed by the relay", "aborted",	"reset by the relay",
+		"refused", "timed out",		  "unreachable"};
 	struct conn *c = &ld->conn[ev->conn];
 
 	if (c->kind == CONN_CLIENT) {
@@ -227,7 +229,7 @@ static void closed(struct load *ld, const struct tcp_event *ev)
 			ld->n_links_open--;
 		else
 			ld->n_dialling--;
-		if (!ld->redial && ev->reason != TCP_ABORTED)
+		if (!ld->redial && !ld->retry && ev->reason != TCP_ABORTED)
 			load_fail(ld, "link %u of %u: %s", ev->conn, ld->opt.n_links,
 				  why[ev->reason]);
 	}
@@ -239,7 +241,7 @@ static void closed(struct load *ld, const struct tcp_event *ev)
 	c->state = CONN_NONE;
 	tls_stop(&ld->tls, ev->conn);
 	tcp_release(ld->tcp, ev->conn);
-	if (c->kind == CONN_CLIENT && ld->redial)
+	if (c->kind == CONN_CLIENT && (ld->redial || ld->retry))
 		conns_dial(ld);
 }
 

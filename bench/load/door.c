@@ -61,8 +61,8 @@ int door_send(struct door *d, unsigned worker, uint16_t type, wid id, uint32_t a
 
 static void sink_start(struct load *ld, struct door *d, unsigned i)
 {
-	struct links_config lc = {.door = d, .n_workers = 1, .max_links = 4096,
-				  .allow_private = true};
+	struct links_config lc = {
+		.door = d, .n_workers = 1, .max_links = 4096, .allow_private = true};
 	char name[16];
 
 	d->ld = ld;

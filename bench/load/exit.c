@@ -5,13 +5,13 @@
 
 #include "dataplane/wire/begin.h"
 
-#define MAGIC	     0x524c4431u
-#define STREAM_HEAD  8
-#define CIRC_WINDOW  1000
-#define CIRC_STEP    100
+#define MAGIC	      0x524c4431u
+#define STREAM_HEAD   8
+#define CIRC_WINDOW   1000
+#define CIRC_STEP     100
 #define STREAM_WINDOW 500
-#define STREAM_STEP  50
-#define CHUNK	     16384
+#define STREAM_STEP   50
+#define CHUNK	      16384
 
 static struct stream *stream_of(struct load *ld, uint32_t i, unsigned k)
 {
@@ -35,7 +35,8 @@ static void stream_put(const struct load *ld, uint8_t *p, size_t len, uint64_t s
 static void stream_check(struct load *ld, const uint8_t *p, size_t len, uint64_t *got,
 			 uint32_t *phase, unsigned way)
 {
-	static const uint8_t magic[] = {MAGIC >> 24, MAGIC >> 16 & 255, MAGIC >> 8 & 255, MAGIC & 255};
+	static const uint8_t magic[] = {MAGIC >> 24, MAGIC >> 16 & 255, MAGIC >> 8 & 255,
+					MAGIC & 255};
 
 	ld->sum.bytes[way] += len;
 	for (; len && *got < STREAM_HEAD; p++, len--, (*got)++) {
@@ -73,8 +74,8 @@ void exit_begin(struct load *ld, uint32_t i)
 	for (unsigned k = 0; k < ld->opt.n_streams; k++) {
 		struct stream *s = stream_of(ld, i, k);
 
-		*s = (struct stream) {.state = 1, .package = STREAM_WINDOW,
-				      .phase_out = rng_u32(&ld->rng)};
+		*s = (struct stream) {
+			.state = 1, .package = STREAM_WINDOW, .phase_out = rng_u32(&ld->rng)};
 		circuit_say(ld, i, RELAY_BEGIN, (uint16_t)(k + 1), body, (uint16_t)len, false, tag);
 	}
 }

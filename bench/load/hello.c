@@ -34,7 +34,8 @@ static void keylog(const SSL *ssl, const char *line)
 			continue;
 		hex = strchr(line + strlen(labels[i]), ' ');
 		for (size_t n = 0; hex && n < sizeof(h->secret[i]) &&
-				   sscanf(hex + 1 + 2 * n, "%2hhx", &h->secret[i][n]) == 1; n++)
+				   sscanf(hex + 1 + 2 * n, "%2hhx", &h->secret[i][n]) == 1;
+		     n++)
 			;
 	}
 }
@@ -56,7 +57,8 @@ void hello_init(struct load *ld)
 	if (!suite || !context || SSL_CTX_set_ciphersuites(context, suite) != 1 ||
 	    SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
 	    SSL_CTX_set1_groups_list(context, "P-256:X25519") != 1) {
-		fprintf(stderr, "ramson-load: --suite %s: aes128, aes256 or chacha\n", ld->opt.suite);
+		fprintf(stderr, "ramson-load: --suite %s: aes128, aes256 or chacha\n",
+			ld->opt.suite);
 		exit(2);
 	}
 	SSL_CTX_set_security_level(context, 1);
@@ -162,8 +164,8 @@ static void on_certs(struct load *ld, struct hello *h, const struct cell *c)
 		return;
 	if (certs_parse(&body, c->payload, c->len) < 0 || !chain_holds(ld, h, &body))
 		load_fail(ld, "the relay's certificates are not those of the relay that was meant");
-	else if (h->auth && !ed_cert_parse(&s, body.cert[CERTS_ED_SIGNING].p,
-					   body.cert[CERTS_ED_SIGNING].len))
+	else if (h->auth &&
+		 !ed_cert_parse(&s, body.cert[CERTS_ED_SIGNING].p, body.cert[CERTS_ED_SIGNING].len))
 		auth_peer(h->auth, &body, s.signer);
 }
 

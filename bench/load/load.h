@@ -23,14 +23,14 @@ enum { DIR_UP = 1, DIR_DOWN = 2, DIR_BOTH = 3 };
 struct load_mode;
 struct options {
 	const struct load_mode *mode;
-	const char *port, *descriptor, *keys_dir, *suite, *cores;
+	const char *port, *descriptor, *keys_dir, *suite, *cores, *cgroup;
 	struct net_prefix address;
 	struct addr gateway, relay;
-	uint16_t handshake; /* of the first hop */
+	uint16_t handshake;			       /* of the first hop */
 	unsigned n_links, n_circs, n_sinks, n_streams; /* streams: of one circuit */
 	unsigned direction;
 	unsigned window;  /* cells under way on one circuit and direction (middle) */
-	unsigned burst;   /* cells of one circuit behind each other */
+	unsigned burst;	  /* cells of one circuit behind each other */
 	unsigned record;  /* most cells in one TLS record */
 	unsigned pending; /* handshakes at once */
 	double rate;	  /* cells a second in all; 0: as many as go */
@@ -65,7 +65,7 @@ struct queue {
 struct hello; /* the client's TLS and link handshake while it lasts */
 struct conn {
 	uint8_t kind, state;
-	bool active; /* stands in load.active */
+	bool active;   /* stands in load.active */
 	bool versions; /* cells have ids of four bytes */
 	uint8_t sink;
 	uint16_t stash_len, stash_cap;
@@ -117,7 +117,8 @@ struct tally {
 	uint64_t tx_cells;
 };
 struct cpu {
-	uint64_t ns; /* of all tasks of the pids */
+	uint64_t ns;		     /* of all tasks of the pids */
+	uint64_t periods, throttled; /* of the cgroup's quota */
 	uint64_t at_ns;
 };
 
@@ -153,8 +154,9 @@ struct load {
 	uint32_t *link; /* the client's conns */
 	unsigned n_links, n_links_open, n_dialling;
 	unsigned n_circs_open, n_circs_pending, n_circs_gone, n_streams_open;
-	bool redial; /* connect: an open link is closed and dialled anew */
+	bool redial;   /* connect: an open link is closed and dialled anew */
 	bool recreate; /* create: a circuit that is there is destroyed and made anew */
+	bool retry;    /* a dial that fails is tried again: the relay may not be up yet */
 	bool flowing;
 	bool worked; /* the last turn had frames */
 	uint32_t circs_wanted;
@@ -236,7 +238,8 @@ void sinks_start(struct load *ld);
 void sinks_stop(struct load *ld);
 void sinks_now(struct load *ld);
 void sink_opened(struct load *ld, uint32_t conn);
-void sink_record(struct load *ld, uint32_t conn, uint64_t offset, const uint8_t *record, size_t len);
+void sink_record(struct load *ld, uint32_t conn, uint64_t offset, const uint8_t *record,
+		 size_t len);
 void sink_cell(struct load *ld, uint32_t conn, const uint8_t *cell, size_t len);
 void sink_closed(struct load *ld, uint32_t conn);
 void sink_ids(const struct load *ld, unsigned sink, uint8_t rsa_id[20], uint8_t ed_id[32]);
@@ -282,8 +285,9 @@ int run_idle(struct load *ld);
 struct outcome {
 	struct tally t; /* within the measured time */
 	double seconds, cpu_s;
-	uint64_t lost; /* frames that found no room here */
-	double busy;   /* share of our time in turns that had frames */
+	uint64_t lost;	  /* frames that found no room here */
+	double throttled; /* share of the quota's periods */
+	double busy;	  /* share of our time in turns that had frames */
 };
 void report(struct load *ld, const struct outcome *o);
 void report_idle(struct load *ld, uint64_t base, uint64_t links, uint64_t circs);

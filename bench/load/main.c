@@ -53,7 +53,8 @@ static void open_links(struct load *ld)
 	if (ld->opt.mode->run == run_connect)
 		return;
 	if (!stack_until(ld, links_up, LINKS_S))
-		load_fail(ld, "%u of %u links after %d s", ld->n_links_open, ld->opt.n_links, LINKS_S);
+		load_fail(ld, "%u of %u links after %d s", ld->n_links_open, ld->opt.n_links,
+			  LINKS_S);
 	progress_end(ld);
 }
 

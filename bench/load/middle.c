@@ -5,9 +5,9 @@
 
 #include <rte_cycles.h>
 
-#define MARK 0xa5a5 /* where a zero would mean that the cell may be for the relay */
-#define HEAD 19	    /* kind 1, mark 2, circuit 4, sequence 4, time 8 */
-#define SERVE_MIN 4 /* cells worth a record while more are under way */
+#define MARK	  0xa5a5 /* where a zero would mean that the cell may be for the relay */
+#define HEAD	  19	 /* kind 1, mark 2, circuit 4, sequence 4, time 8 */
+#define SERVE_MIN 4	 /* cells worth a record while more are under way */
 
 static unsigned way_of(const struct load *ld, uint32_t conn)
 {

@@ -98,7 +98,10 @@ static const struct row {
 	size_t at;
 	void (*set)(void *to, const char *name, const char *text);
 } rows[] = {
-#define ROW(name, arg, field, set, what) {name, arg, what, offsetof(struct options, field), set}
+#define ROW(name, arg, field, set, what)                                                           \
+	{                                                                                          \
+		name, arg, what, offsetof(struct options, field), set                              \
+	}
 	ROW("--port", "KIND:ARGS", port, set_text, "memif:SOCKET[,server], af_packet:IF, ..."),
 	ROW("--address", "A/P", address, set_prefix, "our own address on that port"),
 	ROW("--gateway", "ADDR", gateway, set_addr, "next hop, if the relay is not on-link"),
@@ -124,6 +127,7 @@ static const struct row {
 	ROW("--mtu", "N", mtu, set_number, "of IP, if less than the port's"),
 	ROW("--core", "N", cores, set_text, "the core to run on"),
 	{"--pid", "PID", "a process of the relay, for CPU time and memory (repeat)", 0, set_pid},
+	ROW("--cgroup", "DIR", cgroup, set_text, "the relay's cgroup: its processes and its quota"),
 	ROW("--json", NULL, json, set_true, "one JSON object in place of the table"),
 	ROW("--quiet", NULL, quiet, set_true, "no progress line"),
 #undef ROW
@@ -133,7 +137,8 @@ static void usage(int status)
 {
 	FILE *f = status ? stderr : stdout;
 
-	fprintf(f, "usage: ramson-load MODE --port KIND:ARGS --address A/P --relay ADDR:PORT ...\n\n");
+	fprintf(f,
+		"usage: ramson-load MODE --port KIND:ARGS --address A/P --relay ADDR:PORT ...\n\n");
 	for (const struct load_mode *m = load_modes; m->name; m++)
 		fprintf(f, "  %-10s %s\n", m->name, m->what);
 	fprintf(f, "\n");
@@ -154,7 +159,8 @@ static void check(struct options *o)
 	if (!o->n_sinks || o->n_sinks > LOAD_SINKS)
 		wrong("--sinks is 1 to %d", LOAD_SINKS);
 	if (!o->record || o->record > CELLS_A_RECORD || !o->burst || !o->window || !o->pending)
-		wrong("--record is 1 to %d; --burst, --window, --pending are not 0", CELLS_A_RECORD);
+		wrong("--record is 1 to %d; --burst, --window, --pending are not 0",
+		      CELLS_A_RECORD);
 	if (!o->n_streams || o->n_streams > 1000)
 		wrong("--streams is 1 to 1000");
 	if (o->n_circs < o->n_links)
@@ -171,10 +177,21 @@ static const struct load_mode *mode_find(const char *name)
 
 void options_read(struct options *o, int argc, char **argv)
 {
-	*o = (struct options) {.handshake = HANDSHAKE_NTOR, .n_links = 10, .n_circs = 100,
-			       .n_sinks = 1, .n_streams = 1, .direction = DIR_UP, .window = 200,
-			       .burst = 1, .record = CELLS_A_RECORD, .pending = 64, .warmup_s = 1,
-			       .time_s = 5, .mem_mb = 256, .suite = "aes128", .cores = "0"};
+	*o = (struct options) {.handshake = HANDSHAKE_NTOR,
+			       .n_links = 10,
+			       .n_circs = 100,
+			       .n_sinks = 1,
+			       .n_streams = 1,
+			       .direction = DIR_UP,
+			       .window = 200,
+			       .burst = 1,
+			       .record = CELLS_A_RECORD,
+			       .pending = 64,
+			       .warmup_s = 1,
+			       .time_s = 5,
+			       .mem_mb = 256,
+			       .suite = "aes128",
+			       .cores = "0"};
 	if (argc < 2 || !strcmp(argv[1], "--help"))
 		usage(argc < 2 ? 2 : 0);
 	o->mode = mode_find(argv[1]);
@@ -188,7 +205,8 @@ void options_read(struct options *o, int argc, char **argv)
 		while (r < end && strcmp(r->name, argv[i]))
 			r++;
 		if (r == end || (r->arg && i + 1 == argc))
-			wrong("%s: no such option, or its value is missing; --help lists them", argv[i]);
+			wrong("%s: no such option, or its value is missing; --help lists them",
+			      argv[i]);
 		r->set((uint8_t *)o + r->at, r->name, r->arg ? argv[++i] : NULL);
 	}
 	check(o);

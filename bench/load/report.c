@@ -79,7 +79,7 @@ void report(struct load *ld, const struct outcome *o)
 	double bytes = (double)(t->bytes[UP] + t->bytes[DOWN]), s = o->seconds;
 	double cells = bytes / RELAY_BODY, rate = bytes * 8e-9 / s;
 	double units = ld->recreate ? (double)t->handshakes : ld->redial ? (double)t->connects : 0;
-	bool flow = !ld->recreate && !ld->redial, pids = ld->opt.n_pids && o->cpu_s > 0;
+	bool flow = !ld->recreate && !ld->redial, pids = o->cpu_s > 0;
 	bool times = flow && !ld->opt.mode->streams;
 	struct figure f[] = {
 		{"gbit_s", "Gbit/s of verified payload", rate, 3, !flow},
@@ -96,6 +96,7 @@ void report(struct load *ld, const struct outcome *o)
 		 !pids || !flow},
 		{"ns_per_cell", "ns of the relay's CPU", o->cpu_s * 1e9 / cells, 0, !pids || !flow},
 		{"per_core_s", "for a core-second", units / o->cpu_s, 0, !pids || flow},
+		{"throttled", "of the quota's periods", o->throttled, 3, !ld->opt.cgroup},
 		{"seconds", "s", s, 2, false},
 		{"generator_busy", "share of our time", o->busy, 3, false},
 		{"frames_lost", "at our own port", (double)o->lost, 0, false},

@@ -57,21 +57,62 @@ static uint64_t task_ns(const char *path)
 	return ns;
 }
 
+/* How often a CPU quota stopped the relay. */
+static void quota_read(const char *dir, struct cpu *c)
+{
+	char path[300], line[80];
+	unsigned long long n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%.270s/cpu.stat", dir);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "nr_periods %llu", &n) == 1)
+			c->periods = n;
+		if (sscanf(line, "nr_throttled %llu", &n) == 1)
+			c->throttled = n;
+	}
+	if (f)
+		fclose(f);
+}
+
+/* The processes that were named, or those of the cgroup. */
+static unsigned pids_of(const struct options *o, unsigned pid[LOAD_PIDS])
+{
+	char path[300];
+	unsigned n = 0;
+	FILE *f;
+
+	memcpy(pid, o->pid, sizeof(o->pid));
+	if (o->n_pids || !o->cgroup)
+		return o->n_pids;
+	snprintf(path, sizeof(path), "%.270s/cgroup.procs", o->cgroup);
+	f = fopen(path, "r");
+	while (f && n < LOAD_PIDS && fscanf(f, "%u", &pid[n]) == 1)
+		n++;
+	if (f)
+		fclose(f);
+	return n;
+}
+
 void cpu_read(const struct options *o, struct cpu *c)
 {
+	unsigned pid[LOAD_PIDS], n = pids_of(o, pid);
 	char path[300];
 
 	*c = (struct cpu) {.at_ns = clock_ns()};
-	for (unsigned i = 0; i < o->n_pids; i++) {
+	if (o->cgroup)
+		quota_read(o->cgroup, c);
+	for (unsigned i = 0; i < n; i++) {
 		struct dirent *e;
 		DIR *d;
 
-		snprintf(path, sizeof(path), "/proc/%u/task", o->pid[i]);
+		snprintf(path, sizeof(path), "/proc/%u/task", pid[i]);
 		d = opendir(path);
 		while (d && (e = readdir(d))) {
 			if (e->d_name[0] == '.')
 				continue;
-			snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", o->pid[i],
+			snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", pid[i],
 				 e->d_name);
 			c->ns += task_ns(path);
 		}
@@ -83,14 +124,15 @@ void cpu_read(const struct options *o, struct cpu *c)
 /* Anonymous memory in use, huge pages too, in bytes. */
 uint64_t memory_of(const struct options *o)
 {
+	unsigned pid[LOAD_PIDS], n = pids_of(o, pid);
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < o->n_pids; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		char path[64], line[160];
 		unsigned long long kb;
 		FILE *f;
 
-		snprintf(path, sizeof(path), "/proc/%u/status", o->pid[i]);
+		snprintf(path, sizeof(path), "/proc/%u/status", pid[i]);
 		f = fopen(path, "r");
 		while (f && fgets(line, sizeof(line), f))
 			if (sscanf(line, "RssAnon: %llu", &kb) == 1 ||
@@ -107,7 +149,8 @@ static struct tally since(const struct tally *a, const struct tally *b)
 {
 	return (struct tally) {{b->cells[0] - a->cells[0], b->cells[1] - a->cells[1]},
 			       {b->bytes[0] - a->bytes[0], b->bytes[1] - a->bytes[1]},
-			       b->handshakes - a->handshakes, b->connects - a->connects,
+			       b->handshakes - a->handshakes,
+			       b->connects - a->connects,
 			       b->tx_cells - a->tx_cells};
 }
 
@@ -168,6 +211,8 @@ static bool measure(struct load *ld, struct outcome *out)
 				 .seconds = (double)(c1.at_ns - c0.at_ns) / 1e9,
 				 .cpu_s = (double)(c1.ns - c0.ns) / 1e9,
 				 .lost = stack_lost(ld) - lost,
+				 .throttled = (double)(c1.throttled - c0.throttled) /
+					      (double)MAX(c1.periods - c0.periods, 1u),
 				 .busy = 1 - (double)(ld->idle_us - idle_us) * 1e3 /
 						     (double)(c1.at_ns - c0.at_ns)};
 	return true;

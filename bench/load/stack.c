@@ -1,4 +1,5 @@
-/* stack.c - the rooms below the cells, as in a worker: port, net, tcp, tls, and one turn of them. */
+/* stack.c - the rooms below the cells, as in a worker: port, net, tcp, tls, and one turn of them.
+ */
 #include "bench/load/load.h"
 
 #include <rte_cycles.h>
@@ -48,7 +49,9 @@ static void *column(size_t n, size_t size)
 static void start_port(struct load *ld)
 {
 	struct options *o = &ld->opt;
-	struct eal_config eal = {.cores = o->cores, .mem_mb = o->mem_mb * 3 / 2 + 160, .port = o->port,
+	struct eal_config eal = {.cores = o->cores,
+				 .mem_mb = o->mem_mb * 3 / 2 + 160,
+				 .port = o->port,
 				 .n_queues = 1};
 	struct port_config pc = {.n_queues = 1, .numa = -1};
 	char err[PORT_ERR];
@@ -62,8 +65,11 @@ static void start_port(struct load *ld)
 static void start_net(struct load *ld)
 {
 	const struct port *p = &ld->port;
-	struct net_config cf = {.mtu = p->mtu, .tx_csum = (p->caps & PORT_TX_CSUM) != 0,
-				.tso = p->tso_max != 0, .n_addrs = 1, .counts = &ld->counts,
+	struct net_config cf = {.mtu = p->mtu,
+				.tx_csum = (p->caps & PORT_TX_CSUM) != 0,
+				.tso = p->tso_max != 0,
+				.n_addrs = 1,
+				.counts = &ld->counts,
 				.gateway4 = {.family = 0}};
 
 	memcpy(cf.mac, p->mac, 6);
@@ -83,9 +89,12 @@ static void start_tcp(struct load *ld)
 {
 	const struct port *p = &ld->port;
 	const char *why = "no memory";
-	struct tcp_config cf = {.numa = -1, .n_conns = ld->n_conns,
-				.mss4 = (uint16_t)(p->mtu - 40), .mss6 = (uint16_t)(p->mtu - 60),
-				.tso_max = MIN(p->tso_max, 60000u), .tx_segs = p->tx_segs,
+	struct tcp_config cf = {.numa = -1,
+				.n_conns = ld->n_conns,
+				.mss4 = (uint16_t)(p->mtu - 40),
+				.mss6 = (uint16_t)(p->mtu - 60),
+				.tso_max = MIN(p->tso_max, 60000u),
+				.tx_segs = p->tx_segs,
 				.max_mem = (uint64_t)ld->opt.mem_mb << 20,
 				.records = 1u << CONN_CLIENT | 1u << CONN_SINK,
 				.counts = &ld->counts};
