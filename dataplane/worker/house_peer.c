@@ -179,7 +179,7 @@ static void hears_message(struct house *h, struct peer_circ *c, const struct rel
 static bool far_end(struct house *h, struct tor1_layer *layer, uint8_t *payload)
 {
 	uint8_t tag[SHA1_LEN];
-	struct relay_msg m;
+	struct relay_msg m = {0};
 
 	aes_ctr_run(&h->cipher, &layer->fwd, payload, payload, CELL_PAYLOAD);
 	house_must(tor1_recognize(&h->cipher, &layer->fwd_digest, payload, tag), "second layer");
