@@ -1,0 +1,262 @@
+/* stages.c - stages of the walk by the cell: tls, link, circ, onion, sched. */
+#include "bench/micro/micro.h"
+
+#include "dataplane/circ/circ.h"
+#include "dataplane/link/link.h"
+#include "dataplane/onion/onion.h"
+#include "dataplane/sched/sched.h"
+#include "dataplane/tls/tls.h"
+
+#include <stdlib.h>
+
+#define BATCH	  32
+#define NOW_US	  1000000
+#define PER_CONN  10 /* circuits on one link */
+#define IN_QUEUES 4  /* cells that wait on each leg */
+
+static struct counts counts;
+static int64_t params[N_CTL_PARAMS] = {
+#define X(name, value) [CTL_PARAM_##name] = value,
+	CTL_PARAMS(X)
+#undef X
+};
+
+static void must(int rc)
+{
+	if (rc < 0)
+		abort();
+}
+
+/* ---- tls: seal and open a record; the operation is one cell ---- */
+struct records {
+	struct tls from, to;
+	unsigned cells;
+	uint8_t room[64], data[TLS_RECORD_MAX + 64];
+};
+
+static void *tls_make_rows(uint64_t cells)
+{
+	struct records *r = micro_new(1, sizeof(*r));
+	struct tls_keys k = {.version = 0x0304, .suite = 0x1301};
+
+	must(tls_init(&r->from, 1, micro_cipher(), &counts));
+	must(tls_init(&r->to, 1, micro_cipher(), &counts));
+	must(tls_start(&r->from, 0, &k));
+	must(tls_start(&r->to, 0, &k));
+	r->cells = (unsigned)cells;
+	return r;
+}
+
+static void tls_run(void *state, unsigned n)
+{
+	struct records *r = state;
+
+	for (unsigned i = 0; i < n; i += r->cells) {
+		uint8_t small[TLS_SMALL_MAX];
+		size_t len = tls_seal(&r->from, 0, r->data, r->cells * CELL_LEN);
+
+		while (!len || tls_pending(&r->from, 0)) { /* a KeyUpdate comes in between */
+			uint8_t update[TLS_SMALL_MAX + 64];
+			size_t m = tls_make(&r->from, 0, small);
+
+			if (!m)
+				abort();
+			memcpy(update, small, m);
+			if (len && tls_in(&r->to, 0, r->data, len).what != TLS_DATA)
+				abort();
+			tls_in(&r->to, 0, update, m);
+			len = tls_seal(&r->from, 0, r->data, r->cells * CELL_LEN);
+		}
+		if (tls_in(&r->to, 0, r->data, len).what != TLS_DATA)
+			abort();
+	}
+}
+
+/* ---- link: cut a record's plaintext ---- */
+struct cutter {
+	struct links links;
+	struct rng rng;
+	uint8_t data[CELLS_A_RECORD * CELL_LEN];
+};
+
+static void *link_make(uint64_t size)
+{
+	struct cutter *c = micro_new(1, sizeof(*c));
+	struct link_config cf = {1, &counts, &c->rng, params};
+	struct ctl_conn_ready ready = {.link_proto = 5, .peer = CTL_PEER_RELAY};
+	uint8_t hello[7 + CELL_LEN] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5};
+	struct cell cells[LINK_CELLS_MAX];
+
+	rng_seed(&c->rng, (uint8_t[32]) {1});
+	must(links_init(&c->links, &cf, NOW_US));
+	link_start(&c->links, 0, NOW_US);
+	link_secured(&c->links, 0);
+	cell_head_put(hello + 7, 0, CELL_NETINFO);
+	if (link_in(&c->links, 0, hello, sizeof(hello), cells) != 2)
+		abort();
+	must(link_ready(&c->links, 0, &ready, NOW_US));
+	for (unsigned i = 0; i < CELLS_A_RECORD; i++)
+		cell_head_put(c->data + i * CELL_LEN, 0x80000001u + i, CELL_RELAY);
+	return c;
+}
+
+static void link_run(void *state, unsigned n)
+{
+	struct cutter *c = state;
+	struct cell cells[LINK_CELLS_MAX];
+
+	for (unsigned i = 0; i < n; i += CELLS_A_RECORD)
+		if (link_in(&c->links, 0, c->data, sizeof(c->data), cells) != CELLS_A_RECORD)
+			abort();
+}
+
+/* ---- circ: (conn, circuit id) to leg ---- */
+struct lookup {
+	struct circs circs;
+	uint64_t n, at, found;
+};
+
+static void *circ_make(uint64_t size)
+{
+	struct lookup *l = micro_new(1, sizeof(*l));
+	struct hash_key key = {{1, 2}};
+
+	l->n = size;
+	must(circs_init(&l->circs, 0, (uint32_t)size, (uint32_t)(2 * size),
+			(uint32_t)(size / PER_CONN + 1), key));
+	for (uint32_t i = 0; i < size; i++) {
+		uint32_t circ = circ_new(&l->circs, CIRC_OPEN, i / PER_CONN);
+
+		leg_new(&l->circs, i / PER_CONN, 0x80000000u | i, circ_id_of(&l->circs, circ),
+			SIDE_P);
+	}
+	return l;
+}
+
+static void circ_run(void *state, unsigned n)
+{
+	struct lookup *l = state;
+
+	while (n--) {
+		uint32_t i = (uint32_t)(l->at = (l->at + 7919) % l->n);
+
+		l->found += l->circs.leg[leg_find(&l->circs, i / PER_CONN, 0x80000000u | i)].circ;
+	}
+}
+
+/* ---- onion: a batch over many circuits ---- */
+struct layers {
+	struct onion onion;
+	uint64_t n, at;
+	uint8_t src[BATCH][512], dst[BATCH][512];
+	void (*step)(struct onion *o, struct onion_item *items, unsigned n);
+};
+
+static void *onion_make(uint64_t size)
+{
+	struct layers *l = micro_new(1, sizeof(*l));
+	uint8_t keys[TOR1_KEYS];
+
+	l->n = size;
+	must(onion_init(&l->onion, (uint32_t)size, micro_cipher(), &counts));
+	for (uint32_t i = 0; i < size; i++) {
+		micro_fill(keys, sizeof(keys));
+		must(onion_start(&l->onion, i, ONION_TOR1, keys, sizeof(keys)));
+	}
+	micro_fill(l->src, sizeof(l->src));
+	return l;
+}
+
+static void onion_run(struct layers *l, unsigned n,
+		      void (*step)(struct onion *o, struct onion_item *items, unsigned n))
+{
+	struct onion_item items[BATCH];
+
+	memset(items, 0, sizeof(items));
+	for (unsigned i = 0; i < n; i += BATCH) {
+		for (unsigned k = 0; k < BATCH; k++) {
+			items[k].src = l->src[k];
+			items[k].dst = l->dst[k];
+			items[k].command = CELL_RELAY;
+			items[k].circ = (uint32_t)(l->at = (l->at + 7919) % l->n);
+		}
+		step(&l->onion, items, BATCH);
+	}
+}
+
+static void forward_run(void *state, unsigned n)
+{
+	onion_run(state, n, onion_forward);
+}
+
+static void back_run(void *state, unsigned n)
+{
+	onion_run(state, n, onion_back);
+}
+
+static void originate_run(void *state, unsigned n)
+{
+	onion_run(state, n, onion_originate);
+}
+
+/* ---- sched: a cell in, a cell out, IN_QUEUES waiting on each leg ---- */
+struct queues {
+	struct sched sched;
+	uint64_t n, at, now_us;
+	uint8_t record[CELL_LEN];
+};
+
+static void *sched_make(uint64_t size)
+{
+	struct queues *q = micro_new(1, sizeof(*q));
+	struct sched_config cf = {(uint32_t)(size / PER_CONN + 1), (uint32_t)size,
+				  (uint32_t)(size * (IN_QUEUES + 1) + 1), &counts, params};
+
+	q->n = size;
+	q->now_us = NOW_US;
+	must(sched_init(&q->sched, &cf, q->now_us));
+	for (uint32_t i = 0; i < size; i++)
+		sched_leg_start(&q->sched, i, i / PER_CONN);
+	for (uint32_t i = 0; i < size * IN_QUEUES; i++)
+		sched_add(&q->sched, (uint32_t)(i % size), slot_take(&q->sched), q->now_us);
+	return q;
+}
+
+static void sched_run(void *state, unsigned n)
+{
+	struct queues *q = state;
+	struct sched_pick pick;
+
+	while (n--) {
+		uint32_t leg = (uint32_t)(q->at = (q->at + 7919) % q->n);
+
+		q->now_us++;
+		if (!sched_pick(&q->sched, leg / PER_CONN, q->now_us, &pick))
+			abort();
+		memcpy(q->record, slot_at(&q->sched, pick.slot)->head, CELL_LEN);
+		slot_give(&q->sched, pick.slot);
+		sched_add(&q->sched, pick.leg, slot_take(&q->sched), q->now_us);
+	}
+}
+
+const struct row stage_rows[] = {
+	{"tls seal+in", "a cell, in records of so many", 1, 0, tls_make_rows, tls_run},
+	{"tls seal+in", "", 4, 0, tls_make_rows, tls_run},
+	{"tls seal+in", "", 31, 0, tls_make_rows, tls_run},
+	{"link_in", "a cell cut from a record", 31, 0, link_make, link_run},
+	{"leg_find", "(conn, circuit id) to leg, of so many", 100, 0, circ_make, circ_run},
+	{"leg_find", "", 10000, 0, circ_make, circ_run},
+	{"leg_find", "", 100000, 0, circ_make, circ_run},
+	{"onion_forward", "a cell in batches of 32, of so many circuits", 100, 22.4, onion_make,
+	 forward_run},
+	{"onion_forward", "", 10000, 0, onion_make, forward_run},
+	{"onion_back", "", 100, 22.4, onion_make, back_run},
+	{"onion_back", "", 10000, 0, onion_make, back_run},
+	{"onion_originate", "", 100, 0, onion_make, originate_run},
+	{"onion_originate", "", 10000, 0, onion_make, originate_run},
+	{"sched", "a cell out, packed, and another in; of so many legs", 100, 0, sched_make,
+	 sched_run},
+	{"sched", "", 10000, 0, sched_make, sched_run},
+	{"sched", "", 100000, 0, sched_make, sched_run},
+	{NULL, NULL, 0, 0, NULL, NULL},
+};
