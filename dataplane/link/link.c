@@ -104,8 +104,34 @@ static bool part_fill(struct link *k, uint8_t *to, size_t want, uint8_t **data, 
 	return k->part_len == want;
 }
 
-/* Goes on with the cell that the last record left unfinished. 1 when it is whole (*c is set), 0
- * when the data ran out, negative on refusal. */
+/* Counts what an open link drops. True when it does. */
+static bool dropped(struct links *l, const struct link *k, uint8_t command)
+{
+	enum link_act act = link_act_of(command);
+
+	if (k->state != LINK_OPEN || (act != LINK_PADDING && act != LINK_IGNORE))
+		return false;
+	if (act == LINK_PADDING)
+		count(l->cf.counts, link_padding_in);
+	else
+		count(l->cf.counts, link_unknown_command);
+	return true;
+}
+
+/* A variable cell that is only dropped is not gathered, however long: the bytes of it to pass by,
+ * from p on; 0: the cell is wanted, or its head is not all there. */
+static size_t passes_by(struct links *l, const struct link *k, const uint8_t *p, size_t len)
+{
+	if (len < CELL_VAR_HEAD || !cell_is_variable(p[4]) || !dropped(l, k, p[4]))
+		return 0;
+	return CELL_VAR_HEAD + (size_t)be16_get(p + 5);
+}
+
+enum part { PART_SHORT, PART_WHOLE, PART_PASSES_BY };
+
+/* Goes on with the cell that the last record left unfinished: PART_WHOLE (*c is set), PART_SHORT
+ * when the data ran out, PART_PASSES_BY when the rest of it is to be skipped; negative on refusal.
+ */
 static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *len, struct cell *c)
 {
 	struct link *k = &l->col[conn];
@@ -115,8 +141,14 @@ static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *l
 	/* The head first, byte by byte of need: the size stands in it. */
 	while ((size = cell_size(stash, MIN(k->part_len, CELL_VAR_HEAD), k->id_len)) == 0) {
 		if (!*len)
-			return 0;
+			return PART_SHORT;
 		part_fill(k, stash, k->part_len + 1, data, len);
+	}
+	k->skip = passes_by(l, k, stash, k->part_len);
+	if (k->skip) {
+		k->skip -= k->part_len;
+		k->part_len = 0;
+		return PART_PASSES_BY;
 	}
 	if (size < 0)
 		return ERR_MALFORMED;
@@ -127,28 +159,13 @@ static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *l
 		memcpy(k->big, stash, k->part_len);
 	}
 	if (!part_fill(k, k->big ? k->big : stash, (size_t)size, data, len))
-		return 0;
+		return PART_SHORT;
 	cell_split(c, k->big ? k->big : stash, (size_t)size, k->id_len);
 	k->done = k->big; /* another long cell may begin in this very record */
 	k->big = NULL;
 	k->part_len = 0;
 	k->side ^= 1; /* the finished cell stays where it is until the next call */
-	return 1;
-}
-
-/* Puts a whole cell where it belongs: kept in cells, or dropped here. True when kept. */
-static bool cell_wanted(struct links *l, const struct link *k, const struct cell *c)
-{
-	enum link_act act;
-
-	if (k->state != LINK_OPEN)
-		return true;
-	act = link_act_of(c->command);
-	if (act == LINK_PADDING)
-		count(l->cf.counts, link_padding_in);
-	if (act == LINK_IGNORE)
-		count(l->cf.counts, link_unknown_command);
-	return act != LINK_PADDING && act != LINK_IGNORE;
+	return PART_WHOLE;
 }
 
 /* The handshake's own turns: VERSIONS widens the circuit id, NETINFO ends the cutting. */
@@ -175,6 +192,44 @@ static int hold(struct link *k, const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* Takes the next whole cell out of the data; as part_finish. */
+static int next_cell(struct links *l, uint32_t conn, uint8_t **data, size_t *len, struct cell *c)
+{
+	struct link *k = &l->col[conn];
+	size_t head = MIN(*len, (size_t)LINK_STASH);
+	int size;
+
+	if (k->part_len)
+		return part_finish(l, conn, data, len, c);
+	k->skip = passes_by(l, k, *data, *len);
+	if (k->skip)
+		return PART_PASSES_BY;
+	size = cell_size(*data, *len, k->id_len);
+	if (size < 0)
+		return ERR_MALFORMED;
+	if (size && (size_t)size <= *len) {
+		cell_split(c, *data, (size_t)size, k->id_len);
+		*data += size;
+		*len -= (size_t)size;
+		return PART_WHOLE;
+	}
+	/* Longer than the record: begun here, and part_finish takes what the stash does not. */
+	memcpy(stash_of(l, conn, k->side), *data, head);
+	k->part_len = (uint32_t)head;
+	*data += head;
+	*len -= head;
+	return *len ? part_finish(l, conn, data, len, c) : PART_SHORT;
+}
+
+static void pass_by(struct link *k, uint8_t **data, size_t *len)
+{
+	size_t n = MIN(k->skip, *len);
+
+	k->skip -= n;
+	*data += n;
+	*len -= n;
+}
+
 int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct cell *cells)
 {
 	struct link *k = &l->col[conn];
@@ -186,38 +241,17 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 		return hold(k, data, len);
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
 		return ERR_NOT_NOW;
-	while (len && k->state != LINK_HELD) {
+	for (pass_by(k, &data, &len); len && k->state != LINK_HELD; pass_by(k, &data, &len)) {
 		struct cell c;
 
 		if (n == LINK_CELLS_MAX)
 			return ERR_MALFORMED; /* only a flood of tiny handshake cells gets here */
-		if (k->part_len) {
-			rc = part_finish(l, conn, &data, &len, &c);
-			if (rc <= 0)
-				return rc < 0 ? rc : n;
-		} else {
-			rc = cell_size(data, len, k->id_len);
-			if (rc < 0)
-				return ERR_MALFORMED;
-			if (rc == 0 || (size_t)rc > len) {
-				size_t head = MIN(len, (size_t)LINK_STASH);
-
-				/* Longer than the stash: begin it, part_finish takes the rest. */
-				memcpy(stash_of(l, conn, k->side), data, head);
-				k->part_len = head;
-				data += head;
-				len -= head;
-				if (len && part_finish(l, conn, &data, &len, &c) < 0)
-					return ERR_FULL;
-				return n;
-			}
-			cell_split(&c, data, (size_t)rc, k->id_len);
-			data += rc;
-			len -= (size_t)rc;
-		}
-		if (cell_wanted(l, k, &c))
+		rc = next_cell(l, conn, &data, &len, &c);
+		if (rc < 0 || rc == PART_SHORT)
+			return rc < 0 ? rc : n;
+		if (rc == PART_WHOLE && !dropped(l, k, c.command))
 			cells[n++] = c;
-		if (k->state == LINK_HANDSHAKE)
+		if (rc == PART_WHOLE && k->state == LINK_HANDSHAKE)
 			handshake_step(k, &c);
 	}
 	return hold(k, data, len) < 0 ? ERR_FULL : n;

@@ -39,6 +39,7 @@ struct link {
 	uint8_t _pad[3];
 	uint32_t identity;
 	uint32_t part_len; /* bytes of the unfinished cell */
+	size_t skip;	   /* bytes of a variable cell that is only dropped, still to come */
 	uint32_t held_len;
 	uint32_t n_legs; /* circuits on it: kept by the worker */
 	uint16_t pad_low_ms, pad_high_ms;

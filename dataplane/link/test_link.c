@@ -102,14 +102,14 @@ static void test_cut(void **state)
  * may end and the next begin in one record. */
 static void test_long_cells(void **state)
 {
-	static uint8_t stream[9000], copy[9000];
+	static uint8_t stream[80000], copy[80000];
 	struct cell cells[LINK_CELLS_MAX];
 	size_t len = 0, at, n_bytes;
 	uint8_t seen;
 	struct links l;
 
 	len += put_var(stream + len, 0, 200, 700);
-	len += put_var(stream + len, 0, 201, 6000);
+	len += put_var(stream + len, 0, 201, 65535);
 	len += put_fixed(stream + len, 0x80000001, CELL_RELAY, 1);
 	for (size_t step = 97; step < 3000; step += 83) {
 		start(&l);
@@ -124,6 +124,38 @@ static void test_long_cells(void **state)
 		}
 		assert_int_equal(seen, 1);
 		assert_int_equal(counts.v[COUNT_link_unknown_command], 2);
+		links_fini(&l);
+	}
+}
+
+/* The same while control still wants every cell: each comes whole, and none is longer than the
+ * bound. */
+static void test_long_handshake(void **state)
+{
+	static uint8_t stream[30000], copy[30000], hello[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5};
+	static const uint16_t sizes[] = {700, 6000, 3, CELL_VAR_MAX, 514};
+	struct cell cells[LINK_CELLS_MAX];
+	struct links l;
+
+	for (size_t step = 97; step < 3000; step += 83) {
+		size_t len = 0, n_bytes, seen = 0;
+
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+			len += put_var(stream + len, 0, CELL_CERTS, sizes[i]);
+		start(&l);
+		assert_int_equal(link_in(&l, 1, hello, sizeof(hello), cells), 1);
+		memcpy(copy, stream, len);
+		for (size_t at = 0; at < len; at += n_bytes) {
+			n_bytes = MIN(step, len - at);
+			int n = link_in(&l, 1, copy + at, n_bytes, cells);
+			assert_true(n >= 0);
+			for (int i = 0; i < n; i++) {
+				assert_int_equal(cells[i].len, sizes[seen++]);
+				for (unsigned b = 0; b < cells[i].len; b++)
+					assert_int_equal(cells[i].payload[b], (uint8_t)b);
+			}
+		}
+		assert_int_equal(seen, ARRAY_LEN(sizes));
 		links_fini(&l);
 	}
 }
@@ -236,8 +268,11 @@ static void test_padding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cut),	cmocka_unit_test(test_long_cells),
-		cmocka_unit_test(test_held),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_long_cells),
+		cmocka_unit_test(test_long_handshake),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_padding),
 	};
 
