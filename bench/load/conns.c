@@ -31,11 +31,26 @@ void peer_raw(struct load *ld, uint32_t conn, const void *bytes, size_t len)
 	tcp_push(ld->tcp, conn, (uint32_t)len);
 }
 
+/* KeyUpdates and the like go out before data. False when data must wait. */
+bool peer_ready(struct load *ld, uint32_t conn)
+{
+	while (tls_pending(&ld->tls, conn)) {
+		uint8_t *p = tcp_reserve(ld->tcp, conn, TLS_SMALL_MAX);
+
+		if (!p)
+			return false;
+		tcp_push(ld->tcp, conn, (uint32_t)tls_make(&ld->tls, conn, p));
+	}
+	return tls_ready(&ld->tls, conn);
+}
+
 bool peer_send(struct load *ld, uint32_t conn, const void *cells, size_t len)
 {
 	unsigned head = tls_head_len(&ld->tls, conn), tail = tls_tail_len(&ld->tls, conn);
-	uint8_t *p = tcp_reserve(ld->tcp, conn, (uint32_t)(head + len + tail));
+	uint8_t *p = NULL;
 
+	if (peer_ready(ld, conn))
+		p = tcp_reserve(ld->tcp, conn, (uint32_t)(head + len + tail));
 	if (!p)
 		return false;
 	memcpy(p + head, cells, len);
@@ -183,6 +198,8 @@ static void record_in(struct load *ld, uint32_t conn, uint8_t *p, uint32_t len)
 		return;
 	}
 	got = tls_in(&ld->tls, conn, p, len);
+	if (UNLIKELY(tls_pending(&ld->tls, conn)))
+		peer_ready(ld, conn);
 	if (got.what == TLS_DATA)
 		cells_in(ld, conn, got.data, got.len);
 	else if (got.what == TLS_CLOSE)

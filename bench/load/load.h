@@ -190,6 +190,7 @@ uint64_t stack_lost(struct load *ld);
 int conns_dial(struct load *ld);
 /* Seals len bytes of cells as one record. False when there is no room. */
 bool peer_send(struct load *ld, uint32_t conn, const void *cells, size_t len);
+bool peer_ready(struct load *ld, uint32_t conn);
 void peer_raw(struct load *ld, uint32_t conn, const void *bytes, size_t len);
 bool peer_cell(struct load *ld, uint32_t conn, uint32_t id, uint8_t command, const void *payload,
 	       size_t len);

@@ -153,7 +153,7 @@ static bool serve(struct load *ld, uint32_t conn)
 	n = MIN(fit, want);
 	if (!n || (n < MIN(want, (unsigned)SERVE_MIN) && !idle))
 		return false;
-	p = tcp_reserve(ld->tcp, conn, head + n * CELL_LEN + tail);
+	p = peer_ready(ld, conn) ? tcp_reserve(ld->tcp, conn, head + n * CELL_LEN + tail) : NULL;
 	if (!p)
 		return ld->conn[conn].ready.n != 0; /* buffers come back as they are acknowledged */
 	n = ld->opt.mode->streams ? exit_pack(ld, conn, p + head, n)

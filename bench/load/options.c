@@ -152,6 +152,8 @@ static void check(struct options *o)
 {
 	if (!o->port || !o->address.ip.family)
 		wrong("--port and --address are needed: they say where we stand");
+	if (o->address.ip.family != 4)
+		wrong("--address: IPv4 only");
 	if (!o->relay.family && !o->descriptor)
 		wrong("--relay or --descriptor is needed: whom to measure");
 	if (!o->n_links || o->n_links > 10000 || o->n_circs > 100000 || !o->n_circs)

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STEP_S 0.25 /* between progress lines */
+#define STEP_S	0.25 /* between progress lines */
+#define DRAIN_S 5
 
 const struct load_mode load_modes[] = {
 	{"middle", "client -> relay -> our sink: relayed cells", true, false, false, run_flow},
@@ -225,26 +226,16 @@ static void pace(struct load *ld, double rate)
 	ld->pace_step = rate > 0 ? ld->tsc_per_ns * 1e9 / rate : 0;
 }
 
-static int flow_once(struct load *ld, double rate, double *got)
-{
-	struct outcome out;
-
-	pace(ld, rate);
-	if (!measure(ld, &out))
-		return 1;
-	report(ld, &out);
-	*got = (double)(out.t.cells[UP] + out.t.cells[DOWN]) / out.seconds;
-	return 0;
-}
-
 static void let_flow(struct load *ld)
 {
 	ld->flowing = true;
 	for (uint32_t i = 0; i < ld->opt.n_circs; i++)
 		middle_flow(ld, i);
-	for (uint32_t i = 0; i < ld->n_conns; i++)
+	for (uint32_t i = 0; i < ld->n_conns; i++) {
+		peer_wake(ld, i);
 		if (tcp_live(ld->tcp, i) && ld->conn[i].kind >= CONN_DEST_DOWN)
 			dest_event(ld, i);
+	}
 }
 
 static bool drained(struct load *ld)
@@ -256,22 +247,39 @@ static bool drained(struct load *ld)
 	return true;
 }
 
+/* Every cell that was sent must arrive: none is lost, none comes twice. */
+static bool let_dry(struct load *ld)
+{
+	ld->flowing = false;
+	if (ld->opt.mode->extend && !stack_until(ld, drained, DRAIN_S))
+		load_fail(ld, "cells that were sent did not come out within %d s", DRAIN_S);
+	return !ld->failed[0];
+}
+
+static int flow_once(struct load *ld, double rate, double *got)
+{
+	struct outcome out;
+
+	pace(ld, rate);
+	let_flow(ld);
+	if (!measure(ld, &out))
+		return 1;
+	report(ld, &out);
+	*got = (double)(out.t.cells[UP] + out.t.cells[DOWN]) / out.seconds;
+	return let_dry(ld) ? 0 : 1;
+}
+
 int run_flow(struct load *ld)
 {
 	static const double shares[] = {0.1, 0.5, 0.9};
 	double most, got;
 
-	let_flow(ld);
 	if (flow_once(ld, ld->opt.rate, &most))
 		return 1;
 	for (unsigned i = 0; !strcmp(ld->opt.mode->name, "latency") && i < ARRAY_LEN(shares); i++)
 		if (flow_once(ld, most * shares[i], &got))
 			return 1;
-	ld->flowing = false;
-	/* Every cell that was sent must arrive: none is lost, none twice. */
-	if (ld->opt.mode->extend && !stack_until(ld, drained, 5))
-		load_fail(ld, "cells that were sent did not come out within 5 s");
-	return ld->failed[0] != '\0';
+	return 0;
 }
 
 int run_create(struct load *ld)
