@@ -224,8 +224,8 @@ static void test_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipe),	cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_ready),	cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_pipe),  cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_ready), cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_dir),
 	};
 

@@ -82,12 +82,14 @@ static bool link_fine(struct bare *b, unsigned i)
 
 static void link_dial(struct bare *b, unsigned i)
 {
-	static const uint8_t shake[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5}, netinfo[CELL_LEN] = {
-		[4] = CELL_NETINFO};
-	struct ctl_conn_open dial = {.cookie = 1 + i, .local = house_address(RELAY_IP, 0),
+	static const uint8_t shake[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5},
+			     netinfo[CELL_LEN] = {[4] = CELL_NETINFO};
+	struct ctl_conn_open dial = {.cookie = 1 + i,
+				     .local = house_address(RELAY_IP, 0),
 				     .remote = house_address(PEER_IP, HOP_PORT)};
 	struct ctl_conn_keys keys = {.version = 0x0304, .suite = 0x1301};
-	struct ctl_conn_ready ready = {.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = i == 1};
+	struct ctl_conn_ready ready = {
+		.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = i == 1};
 	unsigned n = b->n_conn;
 	wid id;
 
@@ -203,10 +205,11 @@ void bare_end(struct bare *b)
 	if (quiet(b) && !w->edge.mem && !w->circs.conn_pending[b->link[0]] &&
 	    !w->circs.conn_pending[b->link[1]] && w->links.n_open <= BARE_LINKS)
 		return;
-	fprintf(stderr, "left: %u slots, %u circuits, %u legs, %u streams, %u closings, %llu bytes, "
-		"%u links\n", slots_in_use(&w->sched), w->circs.circ_slots.n_used,
-		w->circs.leg_slots.n_used, w->edge.slots.n_used, w->late.n,
-		(unsigned long long)w->edge.mem, w->links.n_open);
+	fprintf(stderr,
+		"left: %u slots, %u circuits, %u legs, %u streams, %u closings, %llu bytes, "
+		"%u links\n",
+		slots_in_use(&w->sched), w->circs.circ_slots.n_used, w->circs.leg_slots.n_used,
+		w->edge.slots.n_used, w->late.n, (unsigned long long)w->edge.mem, w->links.n_open);
 	abort();
 }
 
@@ -230,14 +233,16 @@ static void word_put(struct words *m, const void *body, size_t len)
 
 static void sense_conn_open(struct bare *b, struct words *m, uint8_t x)
 {
-	struct ctl_conn_open o = {.cookie = 100u + x, .local = house_address(RELAY_IP, 0),
+	struct ctl_conn_open o = {.cookie = 100u + x,
+				  .local = house_address(RELAY_IP, 0),
 				  .remote = house_address(PEER_IP, x & 1 ? HOP_PORT : 5)};
 
 	word_put(m, &o, sizeof(o));
 }
 static void sense_keys(struct bare *b, struct words *m, uint8_t x)
 {
-	struct ctl_conn_keys k = {.version = x & 1 ? 0x0303 : 0x0304, .suite = x & 1 ? 0xc02f : 0x1301,
+	struct ctl_conn_keys k = {.version = x & 1 ? 0x0303 : 0x0304,
+				  .suite = x & 1 ? 0xc02f : 0x1301,
 				  .in.offset = x >> 4};
 
 	word_put(m, &k, sizeof(k));
@@ -250,8 +255,8 @@ static void sense_ready(struct bare *b, struct words *m, uint8_t x)
 }
 static void sense_circ_add(struct bare *b, struct words *m, uint8_t x)
 {
-	struct ctl_circ_add a = {.created = CELL_CREATED2, .legacy = x & 1,
-				 .keys_len = x == 255 ? 161 : TOR1_KEYS};
+	struct ctl_circ_add a = {
+		.created = CELL_CREATED2, .legacy = x & 1, .keys_len = x == 255 ? 161 : TOR1_KEYS};
 
 	word_put(m, &a, sizeof(a));
 }
@@ -275,8 +280,10 @@ static void sense_circ_send(struct bare *b, struct words *m, uint8_t x)
 }
 static void sense_stream(struct bare *b, struct words *m, uint8_t x)
 {
-	struct ctl_stream_open o = {.kind = x & 1, .local = house_address(RELAY_IP, 0),
-				    .remote = house_address(PEER_IP, (uint16_t)(HOUSE_DEST + x % 8))};
+	struct ctl_stream_open o = {.kind = x & 1,
+				    .local = house_address(RELAY_IP, 0),
+				    .remote =
+					    house_address(PEER_IP, (uint16_t)(HOUSE_DEST + x % 8))};
 
 	word_put(m, &o, sizeof(o));
 }
@@ -310,7 +317,9 @@ void bare_do_message(struct bare *b, struct reader *r)
 	uint8_t type = rd_u8(r) % (N_CTL_DOWN + 1), which = rd_u8(r), x = rd_u8(r), arg = rd_u8(r);
 	uint16_t over = rd_u16(r), more = rd_u16(r) % 1024;
 	struct words m = {.len = 0};
-	struct ctl_head c = {.type = type, .epoch = over >> 15 ? 2 : 1, .arg = arg,
+	struct ctl_head c = {.type = type,
+			     .epoch = over >> 15 ? 2 : 1,
+			     .arg = arg,
 			     .id = pick(ids_of(b, type), which)};
 	const uint8_t *bytes;
 

@@ -9,8 +9,8 @@
 static bool lands_here(void *arg, const struct addr *local, const struct addr *remote)
 {
 	const struct worker *w = arg;
-	struct port_tuple t = {.family = local->family, .local_port = local->port,
-			       .remote_port = remote->port};
+	struct port_tuple t = {
+		.family = local->family, .local_port = local->port, .remote_port = remote->port};
 	int queue;
 
 	if (w->plane->n_workers == 1)
@@ -132,8 +132,8 @@ static const struct boot_row {
 	const char *room;
 	int (*boot)(struct worker *, const char **why);
 } rooms[] = {
-	{"figures", boot_figures}, {"net", boot_net},	{"tcp", boot_tcp},
-	{"cipher", boot_cipher},   {"tls", boot_tls},	{"link", boot_link},
+	{"figures", boot_figures}, {"net", boot_net},	  {"tcp", boot_tcp},
+	{"cipher", boot_cipher},   {"tls", boot_tls},	  {"link", boot_link},
 	{"circ", boot_circ},	   {"onion", boot_onion}, {"relay", boot_relay},
 	{"edge", boot_edge},	   {"sched", boot_sched},
 };
@@ -141,9 +141,16 @@ static const struct boot_row {
 int worker_init(struct worker *w, struct plane *plane, unsigned index, const uint8_t seed[32],
 		uint64_t now_us, char err[PORT_ERR])
 {
-	*w = (struct worker) {.plane = plane, .index = index, .port = &plane->port,
-			      .now_us = now_us, .read_head = SLOT_NONE, .read_tail = SLOT_NONE,
-			      .replay_at = REPLAY_NONE, .wake_fd = -1, .wake_control_fd = -1, .refill_us = now_us,
+	*w = (struct worker) {.plane = plane,
+			      .index = index,
+			      .port = &plane->port,
+			      .now_us = now_us,
+			      .read_head = SLOT_NONE,
+			      .read_tail = SLOT_NONE,
+			      .replay_at = REPLAY_NONE,
+			      .wake_fd = -1,
+			      .wake_control_fd = -1,
+			      .refill_us = now_us,
 			      .last_tick_us = now_us};
 	rng_seed(&w->rng, seed);
 	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {

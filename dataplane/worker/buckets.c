@@ -21,7 +21,8 @@ void buckets_refill(struct worker *w)
 	w->refill_us = w->now_us;
 	for (int i = 0; i < 2; i++) {
 		int64_t *left = &w->plane->bucket.left[i];
-		int64_t now = __atomic_add_fetch(left, rate * (int64_t)us / 1000000, __ATOMIC_RELAXED);
+		int64_t now =
+			__atomic_add_fetch(left, rate * (int64_t)us / 1000000, __ATOMIC_RELAXED);
 
 		if (now > burst)
 			__atomic_sub_fetch(left, now - burst, __ATOMIC_RELAXED);

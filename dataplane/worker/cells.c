@@ -1,4 +1,5 @@
-/* cells.c - relay cells through the onion, in batches across circuits, and on to their next queue. */
+/* cells.c - relay cells through the onion, in batches across circuits, and on to their next queue.
+ */
 #include "dataplane/worker/worker.h"
 
 static void walk_add(struct worker *w, struct walk *k, wid circ, uint32_t index, uint8_t command,
@@ -6,13 +7,16 @@ static void walk_add(struct worker *w, struct walk *k, wid circ, uint32_t index,
 {
 	uint32_t slot = slot_take(&w->sched);
 
-	if (slot == SLOT_NONE) { /* TURN_SLOTS keeps this away; a lost cell would break the stream */
+	if (slot ==
+	    SLOT_NONE) { /* TURN_SLOTS keeps this away; a lost cell would break the stream */
 		count(w->counts, worker_slots_out);
 		circ_shut(w, index, DESTROY_RESOURCELIMIT, -1);
 		return;
 	}
-	k->item[k->n] = (struct onion_item) {.src = payload, .dst = slot_at(&w->sched, slot)->payload,
-					     .circ = index, .command = command};
+	k->item[k->n] = (struct onion_item) {.src = payload,
+					     .dst = slot_at(&w->sched, slot)->payload,
+					     .circ = index,
+					     .command = command};
 	k->circ[k->n] = circ;
 	k->slot[k->n] = slot;
 	k->n++;
@@ -52,7 +56,8 @@ void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint
 			count(w->counts, circ_cell_too_soon);
 			circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
 		}
-	} else if (command == CELL_RELAY_EARLY && (side == SIDE_N || ++k->n_early > CIRC_MAX_EARLY)) {
+	} else if (command == CELL_RELAY_EARLY &&
+		   (side == SIDE_N || ++k->n_early > CIRC_MAX_EARLY)) {
 		cells_flush(w);
 		count(w->counts, circ_early);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
@@ -61,7 +66,8 @@ void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint
 	}
 }
 
-void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command, uint32_t slot)
+void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
+		uint32_t slot)
 {
 	struct circ *k = &w->circs.circ[circ];
 
@@ -89,14 +95,17 @@ void splice_cell(struct worker *w, wid id, wid from, const uint8_t *payload)
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 		return;
 	}
-	item = (struct onion_item) {.src = payload, .dst = slot_at(&w->sched, slot)->payload,
-				    .circ = circ, .command = CELL_RELAY};
+	item = (struct onion_item) {.src = payload,
+				    .dst = slot_at(&w->sched, slot)->payload,
+				    .circ = circ,
+				    .command = CELL_RELAY};
 	onion_back(&w->onion, &item, 1);
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
 }
 
 /* One cell that came from the client's side and is not for us. */
-static void pass_forward(struct worker *w, uint32_t circ, const struct onion_item *item, uint32_t slot)
+static void pass_forward(struct worker *w, uint32_t circ, const struct onion_item *item,
+			 uint32_t slot)
 {
 	struct circ *k = &w->circs.circ[circ];
 
@@ -128,7 +137,8 @@ static void flush_forward(struct worker *w)
 		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN) {
 			slot_give(&w->sched, k->slot[i]);
 		} else if (item->recognized) {
-			recognised(w, circ, item->dst, item->tag, item->command == CELL_RELAY_EARLY);
+			recognised(w, circ, item->dst, item->tag,
+				   item->command == CELL_RELAY_EARLY);
 			slot_give(&w->sched, k->slot[i]);
 		} else {
 			pass_forward(w, circ, item, k->slot[i]);
@@ -178,8 +188,8 @@ int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_i
 	if (len)
 		memcpy(payload + RELAY_HEAD, body, len);
 	relay_pad(payload, len, &w->rng);
-	item = (struct onion_item) {.src = payload, .dst = payload, .circ = circ,
-				    .command = CELL_RELAY};
+	item = (struct onion_item) {
+		.src = payload, .dst = payload, .circ = circ, .command = CELL_RELAY};
 	onion_originate(&w->onion, &item, 1);
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
 	return w->circs.circ[circ].state == CIRC_OPEN ? 0 : ERR_FULL;

@@ -155,7 +155,8 @@ static uint32_t heaviest(const struct worker *w)
 
 		if (s->state == STREAM_FREE || s->state == STREAM_ENDED)
 			continue;
-		mem = s->in.cap + s->out.cap + (s->conn == SLOT_NONE ? 0 : tcp_mem(w->tcp, s->conn));
+		mem = s->in.cap + s->out.cap +
+		      (s->conn == SLOT_NONE ? 0 : tcp_mem(w->tcp, s->conn));
 		if (mem <= most)
 			continue;
 		most = mem;
@@ -177,7 +178,8 @@ void memory_relieve(struct worker *w)
 	for (unsigned walk = 0; walk < WALKS && memory_short(w, 18); walk++) {
 		n = sched_oldest(&w->sched, legs, OLDEST);
 		for (unsigned i = 0; i < n && memory_short(w, 18); i++)
-			if (w->sched.leg[legs[i]].n) /* its circuit may have gone with another leg */
+			if (w->sched.leg[legs[i]]
+				    .n) /* its circuit may have gone with another leg */
 				leg_reclaim(w, legs[i]);
 		if (n)
 			continue;

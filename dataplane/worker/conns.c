@@ -3,15 +3,15 @@
 
 /* What control is told for each of TCP's reasons. */
 static const uint8_t why_of[] = {
-	[TCP_DONE] = CTL_WHY_DONE,	   [TCP_ABORTED] = CTL_WHY_DONE,
-	[TCP_RESET] = CTL_WHY_RESET,	   [TCP_REFUSED] = CTL_WHY_REFUSED,
-	[TCP_TIMEOUT] = CTL_WHY_TIMEOUT,   [TCP_UNREACHABLE] = CTL_WHY_UNREACHABLE,
+	[TCP_DONE] = CTL_WHY_DONE,	 [TCP_ABORTED] = CTL_WHY_DONE,
+	[TCP_RESET] = CTL_WHY_RESET,	 [TCP_REFUSED] = CTL_WHY_REFUSED,
+	[TCP_TIMEOUT] = CTL_WHY_TIMEOUT, [TCP_UNREACHABLE] = CTL_WHY_UNREACHABLE,
 };
 /* What a client is told (interop E11). */
 static const uint8_t end_of[] = {
-	[TCP_DONE] = END_DONE,		   [TCP_ABORTED] = END_DONE,
-	[TCP_RESET] = END_CONNRESET,	   [TCP_REFUSED] = END_CONNECTREFUSED,
-	[TCP_TIMEOUT] = END_TIMEOUT,	   [TCP_UNREACHABLE] = END_NOROUTE,
+	[TCP_DONE] = END_DONE,	     [TCP_ABORTED] = END_DONE,
+	[TCP_RESET] = END_CONNRESET, [TCP_REFUSED] = END_CONNECTREFUSED,
+	[TCP_TIMEOUT] = END_TIMEOUT, [TCP_UNREACHABLE] = END_NOROUTE,
 };
 
 void link_want_read(struct worker *w, uint32_t conn)
@@ -36,7 +36,8 @@ static void link_opened(struct worker *w, uint32_t conn)
 
 	tcp_addrs(w->tcp, conn, &opened.local, &opened.remote);
 	link_start(&w->links, conn, w->now_us);
-	if (ctl_say(w, CTL_CONN_OPENED, tcp_id(w->tcp, conn), 0, &opened, sizeof(opened), NULL, 0) < 0) {
+	if (ctl_say(w, CTL_CONN_OPENED, tcp_id(w->tcp, conn), 0, &opened, sizeof(opened), NULL, 0) <
+	    0) {
 		count(w->counts, worker_conn_refused);
 		link_stop(&w->links, conn);
 		tcp_abort(w->tcp, conn);
@@ -45,13 +46,15 @@ static void link_opened(struct worker *w, uint32_t conn)
 	k->known = 1;
 }
 
-/* Its place in the list of links to read stays: the list outlives its conns, and whoever stands there
- * without a record to open is passed over. */
+/* Its place in the list of links to read stays: the list outlives its conns, and whoever stands
+ * there without a record to open is passed over. */
 void conn_row_new(struct worker *w, uint32_t conn, uint64_t cookie)
 {
 	struct conn *k = &w->conn[conn];
 
-	*k = (struct conn) {.cookie = cookie, .next_read = k->next_read, .reading = k->reading,
+	*k = (struct conn) {.cookie = cookie,
+			    .next_read = k->next_read,
+			    .reading = k->reading,
 			    .why = CTL_WHY_DONE};
 }
 

@@ -14,8 +14,8 @@ struct down {
 	size_t tail_len;
 };
 
-#define BODY(type, name, d)                                                                       \
-	type name;                                                                                \
+#define BODY(type, name, d)                                                                        \
+	type name;                                                                                 \
 	memcpy(&name, (d)->body, sizeof(name))
 
 static void on_listen(struct worker *w, const struct down *d)
@@ -167,7 +167,8 @@ static void on_circ_add(struct worker *w, const struct down *d)
 
 	if (circ != SLOT_NONE) {
 		slot = slot_take(&w->sched);
-		if (slot == SLOT_NONE || d->tail_len > CELL_PAYLOAD || b.keys_len > sizeof(b.keys) ||
+		if (slot == SLOT_NONE || d->tail_len > CELL_PAYLOAD ||
+		    b.keys_len > sizeof(b.keys) ||
 		    onion_start(&w->onion, circ, b.scheme, b.keys, b.keys_len) < 0) {
 			count(w->counts, worker_down_state);
 			if (slot != SLOT_NONE)
@@ -197,8 +198,8 @@ static void on_circ_extend(struct worker *w, const struct down *d)
 	if (circ == SLOT_NONE)
 		return;
 	k = &w->circs.circ[circ];
-	if (!k->asked || k->serial != b.serial || k->leg[SIDE_N] || wid_worker(b.conn) >=
-	    w->plane->n_workers || d->tail_len > CELL_PAYLOAD) {
+	if (!k->asked || k->serial != b.serial || k->leg[SIDE_N] ||
+	    wid_worker(b.conn) >= w->plane->n_workers || d->tail_len > CELL_PAYLOAD) {
 		count(w->counts, worker_extend_stale);
 		return;
 	}
@@ -392,8 +393,8 @@ static void on_param(struct worker *w, const struct down *d)
 		tcp_accepting(w->tcp, b.value != 0);
 }
 
-/* DESTROY on every circuit; links_stop ends each link behind its last, and the loop ends when all is
- * said. */
+/* DESTROY on every circuit; links_stop ends each link behind its last, and the loop ends when all
+ * is said. */
 void worker_stop(struct worker *w)
 {
 	if (w->stopping)

@@ -1,12 +1,13 @@
-/* ctl_out.c - what goes up the wall. The worker never waits for control: what does not fit is refused
- * by the caller, but the last word on a conn, circuit or stream is kept until it is delivered. */
+/* ctl_out.c - what goes up the wall. The worker never waits for control: what does not fit is
+ * refused by the caller, but the last word on a conn, circuit or stream is kept until it is
+ * delivered. */
 #include "dataplane/worker/worker.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AWAY_US	     2000000 /* a ring from which nothing was taken for so long has nobody behind it */
-#define UP_RESERVED  512     /* slots kept for closings */
+#define AWAY_US	    2000000 /* a ring from which nothing was taken for so long has nobody behind it */
+#define UP_RESERVED 512	    /* slots kept for closings */
 
 /* Whether control takes what we send: its index moves, or there is nothing to take. */
 static bool control_away(struct worker *w)

@@ -1,5 +1,5 @@
-/* fuzz_relay.c - relay messages for us on an open circuit: every command, length and stream id, with
- * streams of all three kinds of far end behind it. */
+/* fuzz_relay.c - relay messages for us on an open circuit: every command, length and stream id,
+ * with streams of all three kinds of far end behind it. */
 #include "dataplane/worker/bare.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -24,8 +24,8 @@ static void do_write(struct bare *b, struct reader *r)
 	uint8_t which = rd_u8(r), times = rd_u8(r) & 31;
 
 	for (unsigned i = 0; i < times; i++)
-		house_down(&b->h, 0, CTL_STREAM_WRITE, b->stream[which % BARE_IDS], 0, NULL, 0, bytes,
-			   sizeof(bytes));
+		house_down(&b->h, 0, CTL_STREAM_WRITE, b->stream[which % BARE_IDS], 0, NULL, 0,
+			   bytes, sizeof(bytes));
 	ctl_in(b->w);
 	bare_hear(b);
 }

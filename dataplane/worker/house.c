@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEP_US	    200
-#define PUBLISH_US  100000 /* how often memory is looked at, as in pace.c */
+#define STEP_US	   200
+#define PUBLISH_US 100000 /* how often memory is looked at, as in pace.c */
 
 struct addr house_address(uint32_t ip, uint16_t port)
 {
@@ -28,17 +28,24 @@ uint64_t house_fold(uint64_t h, const void *p, size_t len)
 /* ---- building ---- */
 static void net_of(struct net_config *cf, const struct port *p, uint32_t ip)
 {
-	*cf = (struct net_config) {.mtu = p->mtu, .tx_csum = (p->caps & PORT_TX_CSUM) != 0,
-				   .tso = p->tso_max != 0, .n_addrs = 1};
+	*cf = (struct net_config) {.mtu = p->mtu,
+				   .tx_csum = (p->caps & PORT_TX_CSUM) != 0,
+				   .tso = p->tso_max != 0,
+				   .n_addrs = 1};
 	memcpy(cf->mac, p->mac, 6);
 	cf->addrs[0] = (struct net_prefix) {house_address(ip, 0), 24};
 }
 
 static void tcp_of(struct tcp_config *cf, const struct port *p)
 {
-	*cf = (struct tcp_config) {.numa = -1, .n_conns = 512, .mss4 = (uint16_t)(p->mtu - 40),
-				   .mss6 = (uint16_t)(p->mtu - 60), .tso_max = p->tso_max,
-				   .tx_segs = p->tx_segs, .max_mem = 24 << 20, .n_headers = 4096,
+	*cf = (struct tcp_config) {.numa = -1,
+				   .n_conns = 512,
+				   .mss4 = (uint16_t)(p->mtu - 40),
+				   .mss6 = (uint16_t)(p->mtu - 60),
+				   .tso_max = p->tso_max,
+				   .tx_segs = p->tx_segs,
+				   .max_mem = 24 << 20,
+				   .n_headers = 4096,
 				   .n_pieces = 8192};
 }
 
@@ -81,8 +88,10 @@ static void build_relay(struct house *h, uint64_t seed)
 	p->n_slots = 16384;
 	p->ctl = aligned_alloc(4096, ctl_size(h->n_workers));
 	memset(p->ctl, 0, ctl_size(h->n_workers));
-	*p->ctl = (struct ctl_shared) {.magic = CTL_MAGIC, .version = CTL_VERSION,
-				       .n_workers = h->n_workers, .ring_slots = CTL_RING_SLOTS,
+	*p->ctl = (struct ctl_shared) {.magic = CTL_MAGIC,
+				       .version = CTL_VERSION,
+				       .n_workers = h->n_workers,
+				       .ring_slots = CTL_RING_SLOTS,
 				       .epoch = 1};
 	p->bucket.left[0] = p->bucket.left[1] = INT64_MAX / 2;
 	net_of(&p->net, &p->port, RELAY_IP);
@@ -207,8 +216,12 @@ struct peer_circ *house_create(struct house *h, struct peer_link *l)
 	struct peer_circ *c = &h->circ[h->n_circs++];
 	uint8_t payload[4 + TOR1_KEYS] = {0, 2, 0, TOR1_KEYS};
 
-	*c = (struct peer_circ) {.link = l, .id = HOUSE_CIRC_ID + h->n_circs - 1, .n_layers = 1,
-				 .window = 1000, .hash_in = 1, .hash_out = 1};
+	*c = (struct peer_circ) {.link = l,
+				 .id = HOUSE_CIRC_ID + h->n_circs - 1,
+				 .n_layers = 1,
+				 .window = 1000,
+				 .hash_in = 1,
+				 .hash_out = 1};
 	rng_bytes(&h->rng, payload + 4, TOR1_KEYS);
 	tor1_layer_init(&h->cipher, &c->layers[0], payload + 4);
 	house_cell(h, l, c->id, CELL_CREATE2, payload, sizeof(payload));
@@ -230,8 +243,8 @@ bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned l
 	uint8_t body[RELAY_BODY];
 
 	for (unsigned i = 0; i < limit_ms * 1000 / STEP_US; i++) {
-		while (c->bytes_out < bytes && c->n_data_out < c->window && c->n_data_out <
-		       c->n_data_in + 400) {
+		while (c->bytes_out < bytes && c->n_data_out < c->window &&
+		       c->n_data_out < c->n_data_in + 400) {
 			uint64_t some = 1 + rng_below(&h->rng, RELAY_BODY);
 			uint16_t len = (uint16_t)MIN(bytes - c->bytes_out, some);
 
@@ -250,7 +263,8 @@ bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned l
 /* ---- up and down ---- */
 static struct house *standing;
 
-static void build(struct house *h, unsigned n_workers, uint64_t seed, const struct wire_impair *impair)
+static void build(struct house *h, unsigned n_workers, uint64_t seed,
+		  const struct wire_impair *impair)
 {
 	struct wire_config wc = {.seed = seed, .n_queues = n_workers};
 
@@ -267,10 +281,12 @@ static void build(struct house *h, unsigned n_workers, uint64_t seed, const stru
 		wire_impair(h->wire, end, impair);
 }
 
-void house_open(struct house *h, unsigned n_workers, uint64_t seed, const struct wire_impair *impair)
+void house_open(struct house *h, unsigned n_workers, uint64_t seed,
+		const struct wire_impair *impair)
 {
 	struct ctl_listen at = {house_address(RELAY_IP, OR_PORT)};
-	struct ctl_conn_open dial = {.cookie = 1, .local = house_address(RELAY_IP, 0),
+	struct ctl_conn_open dial = {.cookie = 1,
+				     .local = house_address(RELAY_IP, 0),
 				     .remote = house_address(PEER_IP, HOP_PORT)};
 
 	if (standing) /* a test that failed left it */

@@ -1,5 +1,5 @@
-/* house.h - for tests: a whole dataplane on the wire port, a scripted control behind the wall, and a
- * scripted peer that is client, next hop and destination. No root, NIC, hugepage or clock. */
+/* house.h - for tests: a whole dataplane on the wire port, a scripted control behind the wall, and
+ * a scripted peer that is client, next hop and destination. No root, NIC, hugepage or clock. */
 #ifndef RAMSON_HOUSE_H
 #define RAMSON_HOUSE_H
 
@@ -15,10 +15,10 @@
 #define HOUSE_DEST 100
 enum house_dest {
 	DEST_ECHO,
-	DEST_DEAF,    /* takes the connection and reads nothing */
-	DEST_SOURCE,  /* sends house.source bytes, then FIN, and goes on reading */
-	DEST_RESET,   /* answers the first byte with RST */
-	DEST_CLOSED,  /* nobody listens */
+	DEST_DEAF,   /* takes the connection and reads nothing */
+	DEST_SOURCE, /* sends house.source bytes, then FIN, and goes on reading */
+	DEST_RESET,  /* answers the first byte with RST */
+	DEST_CLOSED, /* nobody listens */
 	N_DESTS
 };
 /* What control says to a stream. */
@@ -27,11 +27,11 @@ enum house_answer { ANSWER_TCP, ANSWER_DIR, ANSWER_RESOLVED, ANSWER_REFUSED };
 struct peer_link {
 	uint32_t conn;
 	bool dialled, open;
-	bool greeted;	/* the relay's hello came */
-	bool deaf;	/* the peer reads nothing of it */
-	bool notified;	/* close_notify came */
-	bool ended;	/* FIN came */
-	bool reset;	/* RST came, or time ran out */
+	bool greeted;  /* the relay's hello came */
+	bool deaf;     /* the peer reads nothing of it */
+	bool notified; /* close_notify came */
+	bool ended;    /* FIN came */
+	bool reset;    /* RST came, or time ran out */
 	uint8_t stash[CELL_LEN];
 	unsigned stash_len;
 	unsigned n_records;
@@ -47,7 +47,7 @@ struct peer_circ {
 	unsigned n_layers;
 	bool created, extended, destroyed, connected, ended, truncated, resolved, joined;
 	uint8_t destroy_reason, end_reason;
-	bool no_sendmes;   /* acknowledges nothing */
+	bool no_sendmes; /* acknowledges nothing */
 	uint16_t end_stream;
 	unsigned n_connected, n_ended;
 	struct tor1_layer layers[2];
@@ -87,25 +87,25 @@ struct house {
 	struct peer_circ circ[HOUSE_CIRCS];
 	struct peer_hop hop[HOUSE_CIRCS];
 	unsigned n_links, n_circs;
-	bool sink;	     /* the peer knows no TLS: it takes what comes and is silent */
-	bool hop_silent;     /* the next hop keeps what it is asked */
-	enum house_eager {   /* how a client's link begins */
-		EAGER_NOT,
-		EAGER_RECORD, /* NETINFO and a CREATE in one record */
-		EAGER_BLIND,  /* all it has to say, before anything came */
+	bool sink;	   /* the peer knows no TLS: it takes what comes and is silent */
+	bool hop_silent;   /* the next hop keeps what it is asked */
+	enum house_eager { /* how a client's link begins */
+			   EAGER_NOT,
+			   EAGER_RECORD, /* NETINFO and a CREATE in one record */
+			   EAGER_BLIND,	 /* all it has to say, before anything came */
 	} eager;
-	uint64_t step_us;    /* 0: 200 */
-	uint64_t source;     /* bytes that DEST_SOURCE still has to send */
+	uint64_t step_us; /* 0: 200 */
+	uint64_t source;  /* bytes that DEST_SOURCE still has to send */
 	uint64_t source_hash;
 	uint64_t dest_bytes; /* that came at destinations */
 	uint32_t dest_conn;  /* the newest */
 	bool dest_ended, dest_reset;
 	/* control */
 	struct ring down[HOUSE_WORKERS], up[HOUSE_WORKERS];
-	uint32_t epoch;	  /* that its messages bear */
-	wid next_conn;	  /* the link that circuits are extended over */
-	bool silent;	  /* control takes nothing */
-	uint32_t holds;	  /* bit (type - CTL_UP_FIRST): such messages are kept unanswered */
+	uint32_t epoch; /* that its messages bear */
+	wid next_conn;	/* the link that circuits are extended over */
+	bool silent;	/* control takes nothing */
+	uint32_t holds; /* bit (type - CTL_UP_FIRST): such messages are kept unanswered */
 	unsigned n_kept;
 	struct house_kept {
 		size_t len;
@@ -117,13 +117,14 @@ struct house {
 	uint8_t last_body[N_CTL_UP][CELL_LEN];
 	enum house_answer answer;
 	enum house_dest dest;
-	uint64_t credit;	     /* of the newest directory stream */
+	uint64_t credit;	      /* of the newest directory stream */
 	uint64_t dir_bytes, dir_hash; /* that came over directory streams */
-	uint64_t trace; /* hash of every frame on the wire */
+	uint64_t trace;		      /* hash of every frame on the wire */
 };
 
 /* EAL is started once. One relay with n workers; impair both directions. */
-void house_open(struct house *h, unsigned n_workers, uint64_t seed, const struct wire_impair *impair);
+void house_open(struct house *h, unsigned n_workers, uint64_t seed,
+		const struct wire_impair *impair);
 /* One worker, and nobody who answers: for fuzz targets. */
 void house_open_bare(struct house *h, uint64_t seed);
 void house_close(struct house *h);

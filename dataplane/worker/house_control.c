@@ -69,8 +69,8 @@ static void hears_read(struct house *h, const struct ctl_head *c, const uint8_t 
 
 static void hears_cell(struct house *h, const struct ctl_head *c, const uint8_t *body, size_t len)
 {
-	struct ctl_conn_ready r = {.link_proto = 5, .peer = CTL_PEER_RELAY,
-				   .initiator = was_dialled(h, c->id)};
+	struct ctl_conn_ready r = {
+		.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = was_dialled(h, c->id)};
 
 	if (body[4] != CELL_NETINFO)
 		return;
@@ -104,18 +104,21 @@ static void hears_circ(struct house *h, const struct ctl_head *c, const uint8_t 
 
 static void hears_stream(struct house *h, const struct ctl_head *c, const uint8_t *body, size_t len)
 {
-	struct ctl_stream_open o = {.kind = h->answer == ANSWER_DIR ? CTL_STREAM_DIR : CTL_STREAM_TCP,
-				    .ttl = 60, .local = house_address(RELAY_IP, 0),
-				    .remote = house_address(PEER_IP, (uint16_t)(HOUSE_DEST + h->dest))};
-	static const uint8_t resolved[] = {4, 4, 10, 0, 0, 2, 0, 0, 0, 60}, policy[] = {END_EXITPOLICY};
+	struct ctl_stream_open o = {
+		.kind = h->answer == ANSWER_DIR ? CTL_STREAM_DIR : CTL_STREAM_TCP,
+		.ttl = 60,
+		.local = house_address(RELAY_IP, 0),
+		.remote = house_address(PEER_IP, (uint16_t)(HOUSE_DEST + h->dest))};
+	static const uint8_t resolved[] = {4, 4, 10, 0, 0, 2, 0, 0, 0, 60},
+			     policy[] = {END_EXITPOLICY};
 
 	h->credit = 0;
 	if (h->answer == ANSWER_RESOLVED)
 		house_down(h, wid_worker(c->id), CTL_STREAM_CLOSE, c->id, RELAY_RESOLVED, NULL, 0,
 			   resolved, sizeof(resolved));
 	else if (h->answer == ANSWER_REFUSED)
-		house_down(h, wid_worker(c->id), CTL_STREAM_CLOSE, c->id, RELAY_END, NULL, 0, policy,
-			   sizeof(policy));
+		house_down(h, wid_worker(c->id), CTL_STREAM_CLOSE, c->id, RELAY_END, NULL, 0,
+			   policy, sizeof(policy));
 	else
 		house_down(h, wid_worker(c->id), CTL_STREAM_OPEN, c->id, 0, &o, sizeof(o), NULL, 0);
 }
@@ -133,9 +136,9 @@ static void hears_bytes(struct house *h, const struct ctl_head *c, const uint8_t
 
 static void (*const hears[N_CTL_UP])(struct house *, const struct ctl_head *, const uint8_t *,
 				     size_t) = {
-	[CTL_CONN_OPENED] = hears_opened, [CTL_CONN_READ] = hears_read,
-	[CTL_CELL_RECV] = hears_cell,	  [CTL_CIRC_CREATE] = hears_create,
-	[CTL_CIRC_RECV] = hears_circ,	  [CTL_STREAM_RECV] = hears_stream,
+	[CTL_CONN_OPENED] = hears_opened,   [CTL_CONN_READ] = hears_read,
+	[CTL_CELL_RECV] = hears_cell,	    [CTL_CIRC_CREATE] = hears_create,
+	[CTL_CIRC_RECV] = hears_circ,	    [CTL_STREAM_RECV] = hears_stream,
 	[CTL_STREAM_CREDIT] = hears_credit, [CTL_STREAM_READ] = hears_bytes,
 };
 

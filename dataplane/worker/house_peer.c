@@ -429,15 +429,18 @@ static void dest_reset(struct house *h, uint32_t conn, uint16_t flags)
 }
 
 static void (*const dests[N_DESTS])(struct house *, uint32_t, uint16_t) = {
-	[DEST_ECHO] = dest_echo,     [DEST_DEAF] = dest_deaf,
-	[DEST_SOURCE] = dest_source, [DEST_RESET] = dest_reset,
+	[DEST_ECHO] = dest_echo,
+	[DEST_DEAF] = dest_deaf,
+	[DEST_SOURCE] = dest_source,
+	[DEST_RESET] = dest_reset,
 };
 
 static void dest_event(struct house *h, const struct tcp_event *ev)
 {
 	if (ev->flags & TCP_OPENED)
 		h->dest_conn = ev->conn;
-	h->dest_ended |= (ev->flags & TCP_EOF) || (ev->flags & TCP_CLOSED && ev->reason == TCP_DONE);
+	h->dest_ended |=
+		(ev->flags & TCP_EOF) || (ev->flags & TCP_CLOSED && ev->reason == TCP_DONE);
 	if (h->sink)
 		dest_swallow(h, ev->conn);
 	else

@@ -91,7 +91,8 @@ void leg_created(struct worker *w, uint32_t leg, const struct cell *c)
 /* Tells control how an extend went. */
 static void extend_done(struct worker *w, uint32_t circ, bool ok, uint8_t reason)
 {
-	struct ctl_circ_done body = {.serial = w->circs.circ[circ].serial, .ok = ok, .reason = reason};
+	struct ctl_circ_done body = {
+		.serial = w->circs.circ[circ].serial, .ok = ok, .reason = reason};
 
 	ctl_say(w, CTL_CIRC_DONE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), NULL, 0);
 }
@@ -226,7 +227,7 @@ void on_splice_end(struct worker *w, wid id, wid from, uint8_t reason)
 	uint32_t circ = circ_check(&w->circs, id);
 
 	if (circ == SLOT_NONE || w->circs.circ[circ].splice != from)
-		return; /* it took another partner, or none */
+		return;			       /* it took another partner, or none */
 	w->circs.circ[circ].splice = WID_NONE; /* the other end needs no second word */
 	circ_shut(w, circ, reason, -1);
 }

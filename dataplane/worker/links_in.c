@@ -62,8 +62,8 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 	}
 	w->circs.leg[leg].circ = circ_id_of(&w->circs, circ);
 	w->circs.circ[circ].leg[SIDE_P] = leg_id_of(&w->circs, leg);
-	if (ctl_say(w, CTL_CIRC_CREATE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), c->payload,
-		    c->len) < 0) {
+	if (ctl_say(w, CTL_CIRC_CREATE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body),
+		    c->payload, c->len) < 0) {
 		count(w->counts, circ_create_refused);
 		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
 		circ_free(&w->circs, circ); /* control never heard of it */
@@ -187,7 +187,8 @@ void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t 
 
 		if (size > end - at)
 			break;
-		/* With room around it, as TCP's own buffers have, for what the ciphers overwrite. */
+		/* With room around it, as TCP's own buffers have, for what the ciphers overwrite.
+		 */
 		copy = malloc(size + 128);
 		if (!copy)
 			break;

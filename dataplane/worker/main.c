@@ -12,8 +12,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Source ports of what we dial. An address that the kernel shares leaves it the upper ones, which are
- * its own ephemeral range. */
+/* Source ports of what we dial. An address that the kernel shares leaves it the upper ones, which
+ * are its own ephemeral range. */
 #define DIAL_MIN	15000
 #define DIAL_MAX	65535
 #define DIAL_MAX_SHARED 32767
@@ -32,20 +32,21 @@ static void attach_memory(void)
 	off_t size = lseek(CTL_FD_MEMORY, 0, SEEK_END);
 
 	if (size < (off_t)sizeof(*s))
-		die("descriptor %d is not the shared memory: this program is started by `ramson run`",
+		die("descriptor %d is not the shared memory: this program is started by `ramson "
+		    "run`",
 		    CTL_FD_MEMORY);
 	s = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, CTL_FD_MEMORY, 0);
 	if (s == MAP_FAILED)
 		die("cannot map the shared memory: %s", strerror(errno));
-	if (s->magic != CTL_MAGIC || s->version != CTL_VERSION ||
-	    s->n_workers != plane.n_workers || (size_t)size < ctl_size(s->n_workers))
+	if (s->magic != CTL_MAGIC || s->version != CTL_VERSION || s->n_workers != plane.n_workers ||
+	    (size_t)size < ctl_size(s->n_workers))
 		die("the shared memory is of another version or number of workers");
 	s->dataplane_pid = (uint64_t)getpid();
 	plane.ctl = s;
 }
 
-/* TCP's buffers are half of what may be held in queues; the other half is cells in slots, which take
- * ordinary memory when they are used. */
+/* TCP's buffers are half of what may be held in queues; the other half is cells in slots, which
+ * take ordinary memory when they are used. */
 static uint64_t tcp_bytes(const struct options *o)
 {
 	return MAX(o->mem_mb * 1024 * 1024 / 2 / plane.n_workers, 64ull << 20);
@@ -59,8 +60,11 @@ static unsigned eal_mb(const struct options *o)
 
 static void start_eal(const struct options *o)
 {
-	struct eal_config eal = {.cores = o->cores, .mem_mb = eal_mb(o), .port = o->port,
-				 .n_queues = plane.n_workers, .verbose = o->log_level >= LOG_DEBUG};
+	struct eal_config eal = {.cores = o->cores,
+				 .mem_mb = eal_mb(o),
+				 .port = o->port,
+				 .n_queues = plane.n_workers,
+				 .verbose = o->log_level >= LOG_DEBUG};
 	struct eal_info info;
 	char err[PORT_ERR];
 
@@ -69,7 +73,8 @@ static void start_eal(const struct options *o)
 	log_info("%u MB of %s pages", info.mem_mb, info.huge ? "huge" : "small");
 }
 
-/* The addresses, and where the kernel holds one too (af_xdp alone can share it) what of it is ours. */
+/* The addresses, and where the kernel holds one too (af_xdp alone can share it) what of it is ours.
+ */
 static void steer(struct port_config *cf, const struct options *o)
 {
 	char ifname[16];
@@ -95,7 +100,8 @@ static void gateway_mac(const char *ifname, const struct addr *gateway, uint8_t 
 
 	memcpy(a.ip, gateway->ip, 16);
 	if (gateway->family && port_kernel_neighbour(ifname, &a, mac) < 0)
-		die("DataplaneGateway %s: the kernel does not know it; ping it once and start again",
+		die("DataplaneGateway %s: the kernel does not know it; ping it once and start "
+		    "again",
 		    addr_text(gateway, text));
 }
 
@@ -117,7 +123,8 @@ static void open_port(const struct options *o)
 	if (p->note[0])
 		log_notice("%s", p->note);
 	log_notice("port %s: MTU %u, %u queue(s), checksums %s, segments up to %u bytes", o->port,
-		   p->mtu, p->n_queues, p->caps & PORT_TX_CSUM ? "by the port" : "ours", p->tso_max);
+		   p->mtu, p->n_queues, p->caps & PORT_TX_CSUM ? "by the port" : "ours",
+		   p->tso_max);
 	if (p->n_queues < plane.n_workers)
 		die("DataplaneCores names %u cores, but this port steers to %u only",
 		    plane.n_workers, p->n_queues);
@@ -141,9 +148,14 @@ static void plan(const struct options *o)
 	if (bad)
 		die("%s", bad);
 	plane.tcp = (struct tcp_config) {
-		.numa = -1, .n_conns = o->n_conns, .mss4 = (uint16_t)(p->mtu - 40),
-		.mss6 = (uint16_t)(p->mtu - 60), .tso_max = MIN(p->tso_max, 60000u),
-		.tx_segs = p->tx_segs, .max_mem = tcp_bytes(o), .port_min = DIAL_MIN,
+		.numa = -1,
+		.n_conns = o->n_conns,
+		.mss4 = (uint16_t)(p->mtu - 40),
+		.mss6 = (uint16_t)(p->mtu - 60),
+		.tso_max = MIN(p->tso_max, 60000u),
+		.tx_segs = p->tx_segs,
+		.max_mem = tcp_bytes(o),
+		.port_min = DIAL_MIN,
 		.port_max = plane.net.shared ? DIAL_MAX_SHARED : DIAL_MAX,
 	};
 	draw(&plane.tcp.cookie_key, sizeof(plane.tcp.cookie_key));

@@ -1,6 +1,6 @@
-/* mesh.c - between workers: one ring for each ordered pair. Cells are only sent while every ring has
- * room for a whole turn, because a lost cell breaks its circuit's stream; the other messages are kept
- * aside when a ring is full, in order, because a lost closing would be for good. */
+/* mesh.c - between workers: one ring for each ordered pair. Cells are only sent while every ring
+ * has room for a whole turn, because a lost cell breaks its circuit's stream; the other messages
+ * are kept aside when a ring is full, in order, because a lost closing would be for good. */
 #include "dataplane/worker/worker.h"
 
 #include <rte_ring.h>
@@ -45,8 +45,9 @@ struct mesh *mesh_new(unsigned n_workers)
 			if (i == j)
 				continue;
 			snprintf(name, sizeof(name), "mesh%u-%u", i, j);
-			m->ring[i][j] = rte_ring_create_elem(name, sizeof(struct mesh_msg), MESH_SLOTS,
-							     SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+			m->ring[i][j] =
+				rte_ring_create_elem(name, sizeof(struct mesh_msg), MESH_SLOTS,
+						     SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 			if (!m->ring[i][j]) {
 				mesh_free(m);
 				return NULL;
@@ -202,10 +203,10 @@ static void do_neighbour(struct worker *w, const struct mesh_msg *m)
 }
 
 static void (*const ops[N_MESH_OPS])(struct worker *, const struct mesh_msg *) = {
-	[MESH_LEG_MAKE] = do_leg_make,	   [MESH_LEG_MADE] = do_leg_made,
-	[MESH_LEG_CELL] = do_leg_cell,	   [MESH_LEG_END] = do_leg_end,
-	[MESH_LEG_GONE] = do_leg_gone,	   [MESH_CIRC_CELL] = do_circ_cell,
-	[MESH_CREATED] = do_created,	   [MESH_SPLICE] = do_splice,
+	[MESH_LEG_MAKE] = do_leg_make,	     [MESH_LEG_MADE] = do_leg_made,
+	[MESH_LEG_CELL] = do_leg_cell,	     [MESH_LEG_END] = do_leg_end,
+	[MESH_LEG_GONE] = do_leg_gone,	     [MESH_CIRC_CELL] = do_circ_cell,
+	[MESH_CREATED] = do_created,	     [MESH_SPLICE] = do_splice,
 	[MESH_SPLICE_CELL] = do_splice_cell, [MESH_SPLICE_END] = do_splice_end,
 	[MESH_NEIGHBOUR] = do_neighbour,
 };

@@ -108,16 +108,20 @@ static const struct options_row {
 	const char *name;
 	void (*set)(struct options *o, const char *text);
 } rows[] = {
-	{"--port", set_port},	    {"--address", add_address},	  {"--gateway", set_gateway},
-	{"--cores", set_cores},	    {"--polling", set_polling},	  {"--user", set_user},
-	{"--log", set_log},	    {"--mem", set_mem},		  {"--conns", set_conns},
+	{"--port", set_port},	      {"--address", add_address}, {"--gateway", set_gateway},
+	{"--cores", set_cores},	      {"--polling", set_polling}, {"--user", set_user},
+	{"--log", set_log},	      {"--mem", set_mem},	  {"--conns", set_conns},
 	{"--circuits", set_circuits}, {"--streams", set_streams}, {"--listen", add_listen},
 };
 
 void options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options) {.cores = "0", .n_workers = 1, .log_level = LOG_NOTICE,
-			       .mem_mb = 256, .n_conns = 16384, .n_circs = 65536,
+	*o = (struct options) {.cores = "0",
+			       .n_workers = 1,
+			       .log_level = LOG_NOTICE,
+			       .mem_mb = 256,
+			       .n_conns = 16384,
+			       .n_circs = 65536,
 			       .n_streams = 32768};
 	for (int i = 1; i < argc; i += 2) {
 		const struct options_row *row = NULL;

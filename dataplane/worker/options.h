@@ -11,11 +11,12 @@ struct options {
 	const char *port, *cores, *user;
 	bool busy;
 	enum log_level log_level;
-	uint64_t mem_mb; /* MaxMemInQueues: all workers together */
+	uint64_t mem_mb;		      /* MaxMemInQueues: all workers together */
 	uint32_t n_conns, n_circs, n_streams; /* per worker */
-	unsigned n_workers; /* cores named */
+	unsigned n_workers;		      /* cores named */
 	unsigned n_listen;
-	uint16_t listen[OPTIONS_LISTEN]; /* ORPorts, for steering an address that the kernel shares */
+	uint16_t listen[OPTIONS_LISTEN]; /* ORPorts, for steering an address that the kernel shares
+					  */
 	struct net_config net;		 /* addresses and gateways only */
 };
 

@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IDLE_SPIN     200      /* empty turns before the first sleep */
-#define NAP_QUEUED_US 100      /* longest sleep while a cell is queued */
-#define NAP_US	      1000     /* and else: TCP's timers count in milliseconds */
+#define IDLE_SPIN     200  /* empty turns before the first sleep */
+#define NAP_QUEUED_US 100  /* longest sleep while a cell is queued */
+#define NAP_US	      1000 /* and else: TCP's timers count in milliseconds */
 #define PUBLISH_US    100000
 #define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
 
@@ -86,7 +86,8 @@ void worker_run(struct worker *w)
 			w->figures->busy_turns++;
 			w->busy_ns += (end - start) * 1000;
 			w->idle_turns = 0;
-		} else if (!w->plane->busy_poll && ++w->idle_turns > IDLE_SPIN && !tcp_busy(w->tcp)) {
+		} else if (!w->plane->busy_poll && ++w->idle_turns > IDLE_SPIN &&
+			   !tcp_busy(w->tcp)) {
 			nap(w);
 			end = clock_us();
 		}

@@ -1,4 +1,5 @@
-/* recognised.c - relay messages that are for us: one small function for each act of relay/table.c. */
+/* recognised.c - relay messages that are for us: one small function for each act of relay/table.c.
+ */
 #include "dataplane/worker/worker.h"
 
 /* A recognised message, as the handlers see it. */
@@ -152,8 +153,10 @@ static void on_stream(struct worker *w, struct heard *h)
 
 static void say_up(struct worker *w, struct heard *h)
 {
-	struct ctl_circ_msg body = {.command = h->msg.command, .early = h->early,
-				    .stream_id = h->msg.stream_id, .serial = h->k->serial,
+	struct ctl_circ_msg body = {.command = h->msg.command,
+				    .early = h->early,
+				    .stream_id = h->msg.stream_id,
+				    .serial = h->k->serial,
 				    .conn = tcp_id(w->tcp, h->k->conn)};
 
 	if (ctl_say(w, CTL_CIRC_RECV, circ_id_of(&w->circs, h->circ), 0, &body, sizeof(body),
@@ -192,11 +195,11 @@ static void on_violate(struct worker *w, struct heard *h)
 }
 
 static void (*const acts[])(struct worker *, struct heard *) = {
-	[RELAY_ACT_IGNORE] = on_ignore, [RELAY_ACT_DROP] = on_drop,
-	[RELAY_ACT_DATA] = on_data,	[RELAY_ACT_END] = on_end,
-	[RELAY_ACT_SENDME] = on_sendme, [RELAY_ACT_TRUNCATE] = on_truncate,
-	[RELAY_ACT_STREAM] = on_stream, [RELAY_ACT_EXTEND] = on_extend,
-	[RELAY_ACT_UP] = say_up,	[RELAY_ACT_ANSWER] = on_answer,
+	[RELAY_ACT_IGNORE] = on_ignore,	  [RELAY_ACT_DROP] = on_drop,
+	[RELAY_ACT_DATA] = on_data,	  [RELAY_ACT_END] = on_end,
+	[RELAY_ACT_SENDME] = on_sendme,	  [RELAY_ACT_TRUNCATE] = on_truncate,
+	[RELAY_ACT_STREAM] = on_stream,	  [RELAY_ACT_EXTEND] = on_extend,
+	[RELAY_ACT_UP] = say_up,	  [RELAY_ACT_ANSWER] = on_answer,
 	[RELAY_ACT_VIOLATE] = on_violate,
 };
 

@@ -1,5 +1,5 @@
-/* replay.c - a new control at the same wall: what the old one was still deciding is refused, and the
- * new one is told of every open link and circuit, with the tags that the old one left. */
+/* replay.c - a new control at the same wall: what the old one was still deciding is refused, and
+ * the new one is told of every open link and circuit, with the tags that the old one left. */
 #include "dataplane/worker/worker.h"
 
 /* Handshakes in progress have lost their other half. */
@@ -52,8 +52,11 @@ static int say_conn(struct worker *w, uint32_t conn)
 {
 	const struct link *k = link_of(&w->links, conn);
 	struct ctl_conn_replay body = {
-		.ready = {.link_proto = k->proto, .peer = k->peer, .initiator = k->initiator,
-			  .canonical = k->canonical, .identity = k->identity},
+		.ready = {.link_proto = k->proto,
+			  .peer = k->peer,
+			  .initiator = k->initiator,
+			  .canonical = k->canonical,
+			  .identity = k->identity},
 	};
 
 	if (k->state != LINK_OPEN || w->conn[conn].shut)
@@ -67,8 +70,10 @@ static int say_circ(struct worker *w, uint32_t circ)
 {
 	const struct circ *k = &w->circs.circ[circ];
 	struct ctl_circ_replay body = {
-		.conn = tcp_id(w->tcp, k->conn), .serial = k->serial,
-		.extended = k->leg[SIDE_N] != WID_NONE, .spliced = k->splice != WID_NONE,
+		.conn = tcp_id(w->tcp, k->conn),
+		.serial = k->serial,
+		.extended = k->leg[SIDE_N] != WID_NONE,
+		.spliced = k->splice != WID_NONE,
 		.legacy = w->relay.window[circ].legacy,
 	};
 	int rc;
@@ -76,7 +81,8 @@ static int say_circ(struct worker *w, uint32_t circ)
 	if (k->state != CIRC_OPEN)
 		return 0;
 	memcpy(body.tag, w->circs.tag[circ], CTL_TAG_LEN);
-	rc = ctl_say(w, CTL_CIRC_REPLAY, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), NULL, 0);
+	rc = ctl_say(w, CTL_CIRC_REPLAY, circ_id_of(&w->circs, circ), 0, &body, sizeof(body), NULL,
+		     0);
 	wipe(&body, sizeof(body));
 	return rc;
 }

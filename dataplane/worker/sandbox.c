@@ -16,21 +16,32 @@
 /* memory: large tables are returned to the kernel and grow; sockets: af_packet, af_xdp, tap, memif;
  * the rest: sleeping, time, log lines, threads that end. */
 static const int calls[] = {
-	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
-	SCMP_SYS(mprotect), SCMP_SYS(membarrier),
-	SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg),
-	SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
-	SCMP_SYS(poll),
-	SCMP_SYS(ppoll), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev),
-	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(ioctl),
-	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(eventfd2), SCMP_SYS(close),
-	SCMP_SYS(shutdown),
-	SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(clock_gettime),
-	SCMP_SYS(gettimeofday), SCMP_SYS(sched_yield), SCMP_SYS(futex), SCMP_SYS(getpid),
-	SCMP_SYS(gettid), SCMP_SYS(getrandom), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(tgkill), SCMP_SYS(exit),
-	SCMP_SYS(exit_group), SCMP_SYS(newfstatat), SCMP_SYS(fstat), SCMP_SYS(lseek),
-	SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+	SCMP_SYS(mmap),		 SCMP_SYS(munmap),
+	SCMP_SYS(mremap),	 SCMP_SYS(madvise),
+	SCMP_SYS(brk),		 SCMP_SYS(mprotect),
+	SCMP_SYS(membarrier),	 SCMP_SYS(sendto),
+	SCMP_SYS(recvfrom),	 SCMP_SYS(sendmsg),
+	SCMP_SYS(recvmsg),	 SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvmmsg),	 SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),	 SCMP_SYS(poll),
+	SCMP_SYS(ppoll),	 SCMP_SYS(read),
+	SCMP_SYS(readv),	 SCMP_SYS(write),
+	SCMP_SYS(writev),	 SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),	 SCMP_SYS(epoll_ctl),
+	SCMP_SYS(ioctl),	 SCMP_SYS(accept),
+	SCMP_SYS(accept4),	 SCMP_SYS(eventfd2),
+	SCMP_SYS(close),	 SCMP_SYS(shutdown),
+	SCMP_SYS(nanosleep),	 SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+	SCMP_SYS(sched_yield),	 SCMP_SYS(futex),
+	SCMP_SYS(getpid),	 SCMP_SYS(gettid),
+	SCMP_SYS(getrandom),	 SCMP_SYS(restart_syscall),
+	SCMP_SYS(rt_sigreturn),	 SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),	 SCMP_SYS(tgkill),
+	SCMP_SYS(exit),		 SCMP_SYS(exit_group),
+	SCMP_SYS(newfstatat),	 SCMP_SYS(fstat),
+	SCMP_SYS(lseek),	 SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
 };
 
 static int filter_calls(void)
@@ -76,7 +87,8 @@ int sandbox_enter(const char *user)
 		capng_apply(CAPNG_SELECT_BOTH);
 	else
 		capng_apply(CAPNG_SELECT_CAPS);
-	/* The kernel forgets this one when the user changes: without the parent we must not live on. */
+	/* The kernel forgets this one when the user changes: without the parent we must not live
+	 * on. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -1,4 +1,5 @@
-/* streams.c - the way from the far ends: bytes into DATA cells, and the words of a stream's life. */
+/* streams.c - the way from the far ends: bytes into DATA cells, and the words of a stream's life.
+ */
 #include "dataplane/worker/worker.h"
 
 #define STREAMS_A_TURN 64
@@ -93,8 +94,9 @@ static bool has_bytes(struct worker *w, const struct stream *s)
 	uint8_t *p;
 	uint32_t len;
 
-	return s->state == STREAM_DIR ? s->out.len != 0
-				      : s->state == STREAM_OPEN && tcp_peek(w->tcp, s->conn, &p, &len);
+	return s->state == STREAM_DIR
+		       ? s->out.len != 0
+		       : s->state == STREAM_OPEN && tcp_peek(w->tcp, s->conn, &p, &len);
 }
 
 /* Packs one DATA message; false when there is no slot. */
@@ -112,8 +114,8 @@ static bool pack_one(struct worker *w, uint32_t stream, struct onion_item *item,
 	len = edge_pack(&w->edge, stream, payload + RELAY_HEAD, room);
 	relay_msg_head(payload, RELAY_DATA, s->id, len);
 	relay_pad(payload, len, &w->rng);
-	*item = (struct onion_item) {.src = payload, .dst = payload, .circ = s->circ,
-				     .command = CELL_RELAY};
+	*item = (struct onion_item) {
+		.src = payload, .dst = payload, .circ = s->circ, .command = CELL_RELAY};
 	s->in_flight++;
 	w->figures->exit_bytes_in += len;
 	return true;
@@ -126,8 +128,8 @@ static void dir_credit(struct worker *w, uint32_t stream, uint32_t before)
 
 	/* Told in larger pieces, or when the pipe is dry: one message is not one cell. */
 	if (s->state == STREAM_DIR && (before - s->out.len) &&
-	    ctl_say(w, CTL_STREAM_CREDIT, slots_id(&w->edge.slots, stream), before - s->out.len, NULL, 0,
-		    NULL, 0) < 0)
+	    ctl_say(w, CTL_STREAM_CREDIT, slots_id(&w->edge.slots, stream), before - s->out.len,
+		    NULL, 0, NULL, 0) < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 }
 

@@ -120,7 +120,8 @@ static void test_create_flood(void **state)
 	house_close(&h);
 }
 
-/* A client that does not read: the relay stops reading from the destination. Then it reads again. */
+/* A client that does not read: the relay stops reading from the destination. Then it reads again.
+ */
 static void test_slow_client(void **state)
 {
 	struct peer_circ *c, *other;
@@ -170,7 +171,8 @@ static void test_sniper(void **state)
 	}
 	assert_true(most < 600);
 	assert_true(house_count(&h, COUNT_relay_sendme_unexpected) +
-			    house_count(&h, COUNT_relay_violation) >= 1);
+			    house_count(&h, COUNT_relay_violation) >=
+		    1);
 	house_hear(&h, l);
 	assert_true(house_until(&h, &c->destroyed, 1000));
 	house_close(&h);
@@ -212,7 +214,8 @@ static void test_queue_full(void **state)
 	}
 }
 
-/* Memory is short: circuits with the oldest cells go until a tenth is free, others do not feel it. */
+/* Memory is short: circuits with the oldest cells go until a tenth is free, others do not feel it.
+ */
 static void test_memory(void **state)
 {
 	struct peer_circ *slow[8], *other;
@@ -361,7 +364,8 @@ static void test_shutdown(void **state)
 /* A record that is none, or whose tag does not hold: an alert, and that link alone is closed. */
 static void test_bad_record(void **state)
 {
-	static const uint8_t bad[][7] = {{23, 3, 3, 0, 2, 1, 2}, {0x47, 0x45, 0x54, 0x20, 0x2f, 0, 0}};
+	static const uint8_t bad[][7] = {{23, 3, 3, 0, 2, 1, 2},
+					 {0x47, 0x45, 0x54, 0x20, 0x2f, 0, 0}};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct peer_circ *c, *other;
@@ -439,8 +443,9 @@ static void test_refused_messages(void **state)
 	h.epoch = 9;
 	house_down(&h, 0, CTL_CIRC_CLOSE, id, 1, NULL, 0, NULL, 0);
 	h.epoch = 1;
-	house_down(&h, 0, CTL_CIRC_CLOSE, id + 2, 1, NULL, 0, NULL, 0);	     /* a later generation */
-	house_down(&h, 0, CTL_CIRC_CLOSE, id ^ 1ull << 56, 1, NULL, 0, NULL, 0); /* another worker */
+	house_down(&h, 0, CTL_CIRC_CLOSE, id + 2, 1, NULL, 0, NULL, 0); /* a later generation */
+	house_down(&h, 0, CTL_CIRC_CLOSE, id ^ 1ull << 56, 1, NULL, 0, NULL,
+		   0); /* another worker */
 	house_down(&h, 0, CTL_CIRC_CLOSE, WID_NONE, 1, NULL, 0, NULL, 0);
 	house_down(&h, 0, CTL_CIRC_CLOSE, id, 1, too_much, 8, NULL, 0); /* no bytes may follow */
 	house_down(&h, 0, CTL_NONE, id, 1, NULL, 0, NULL, 0);

@@ -268,7 +268,8 @@ static void test_dir(void **state)
 	assert_int_equal(c->bytes_in, sent);
 	assert_int_equal(c->end_reason, END_DONE);
 	no_stream_left();
-	/* A client that acknowledges nothing: control's credit ends; who writes beyond it is ended. */
+	/* A client that acknowledges nothing: control's credit ends; who writes beyond it is ended.
+	 */
 	c = made(l);
 	c->no_sendmes = true;
 	house_say(&h, c, RELAY_BEGIN_DIR, 8, NULL, 0, false);
@@ -324,9 +325,9 @@ static void test_resolve(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ends),  cmocka_unit_test(test_flush),
-		cmocka_unit_test(test_many),  cmocka_unit_test(test_deaf_destination),
-		cmocka_unit_test(test_ahead), cmocka_unit_test(test_dir),
+		cmocka_unit_test(test_ends),	cmocka_unit_test(test_flush),
+		cmocka_unit_test(test_many),	cmocka_unit_test(test_deaf_destination),
+		cmocka_unit_test(test_ahead),	cmocka_unit_test(test_dir),
 		cmocka_unit_test(test_resolve),
 	};
 

@@ -56,8 +56,11 @@ static void test_clean(void **state)
 
 static void test_loss(void **state)
 {
-	struct wire_impair bad = {.loss_ppm = 10000, .reorder_ppm = 10000, .reorder_us = 3000,
-				  .dup_ppm = 5000, .delay_us = 2000};
+	struct wire_impair bad = {.loss_ppm = 10000,
+				  .reorder_ppm = 10000,
+				  .reorder_us = 3000,
+				  .dup_ppm = 5000,
+				  .delay_us = 2000};
 	uint64_t trace[2];
 
 	for (int i = 0; i < 2; i++) {
@@ -95,8 +98,8 @@ static void test_two_workers(void **state)
 
 static void test_two_workers_loss(void **state)
 {
-	struct wire_impair bad = {.loss_ppm = 10000, .reorder_ppm = 5000, .reorder_us = 2000,
-				  .delay_us = 1000};
+	struct wire_impair bad = {
+		.loss_ppm = 10000, .reorder_ppm = 5000, .reorder_us = 2000, .delay_us = 1000};
 
 	two_workers(&bad);
 }
@@ -142,14 +145,14 @@ static void test_violations(void **state)
 		bool early, dies;
 	} rows[] = {
 		/* 1 */ {RELAY_DROP, 0, 0, false, false},
-		/* 2 */ {200, 0, 0, false, false},		  /* unknown: dropped */
-		/* 3 */ {RELAY_BEGIN, 0, 5, false, false},	  /* stream zero: dropped */
-		/* 4 */ {RELAY_EXTEND2, 0, 80, false, false},	  /* not early: dropped */
-		/* 5 */ {RELAY_SENDME, 0, 0, false, true},	  /* nothing it could answer */
-		/* 6 */ {RELAY_END, 3, 0, false, true},		  /* body-less */
+		/* 2 */ {200, 0, 0, false, false},	      /* unknown: dropped */
+		/* 3 */ {RELAY_BEGIN, 0, 5, false, false},    /* stream zero: dropped */
+		/* 4 */ {RELAY_EXTEND2, 0, 80, false, false}, /* not early: dropped */
+		/* 5 */ {RELAY_SENDME, 0, 0, false, true},    /* nothing it could answer */
+		/* 6 */ {RELAY_END, 3, 0, false, true},	      /* body-less */
 		/* 7 */ {RELAY_CONFLUX_LINK, 0, 40, false, true},
-		/* 8 */ {RELAY_TRUNCATE, 0, 0, false, false},	  /* no next hop: TRUNCATED */
-		/* 9 */ {RELAY_DATA, 99, 10, false, false},	  /* unknown stream */
+		/* 8 */ {RELAY_TRUNCATE, 0, 0, false, false}, /* no next hop: TRUNCATED */
+		/* 9 */ {RELAY_DATA, 99, 10, false, false},   /* unknown stream */
 	};
 	static const uint8_t body[RELAY_BODY] = "x";
 	struct peer_link *l;
@@ -212,9 +215,12 @@ static void test_silent_control(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clean),	  cmocka_unit_test(test_destroy),
-		cmocka_unit_test(test_violations), cmocka_unit_test(test_silent_control),
-		cmocka_unit_test(test_loss),	  cmocka_unit_test(test_two_workers),
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_destroy),
+		cmocka_unit_test(test_violations),
+		cmocka_unit_test(test_silent_control),
+		cmocka_unit_test(test_loss),
+		cmocka_unit_test(test_two_workers),
 		cmocka_unit_test(test_two_workers_loss),
 	};
 

@@ -171,7 +171,8 @@ static void test_origin(void **state)
 			assert_int_equal(m.body[399], i);
 		}
 		/* Control ends it: the next hop hears; the next hop ends one: control hears. */
-		house_down(&h, wid_worker(id), CTL_CIRC_CLOSE, id, DESTROY_FINISHED, NULL, 0, NULL, 0);
+		house_down(&h, wid_worker(id), CTL_CIRC_CLOSE, id, DESTROY_FINISHED, NULL, 0, NULL,
+			   0);
 		house_run(&h, 20);
 		assert_null(hop_used());
 		assert_true(h.last[CTL_CIRC_CLOSED] == id);

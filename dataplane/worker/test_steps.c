@@ -1,5 +1,5 @@
-/* test_steps.c - words that cross: DESTROY, TRUNCATE and relay cells at each step of a CREATE and of
- * an EXTEND2; ids that are used again at once; links that say all in one breath. */
+/* test_steps.c - words that cross: DESTROY, TRUNCATE and relay cells at each step of a CREATE and
+ * of an EXTEND2; ids that are used again at once; links that say all in one breath. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,7 +124,8 @@ static void one_crossing(struct peer_link *l, enum step step, enum cross cross, 
 	else if (cross == CROSS_AHEAD)
 		house_say(&h, c, RELAY_DATA, 7, body, sizeof(body), false);
 	else
-		house_say(&h, c, cross == CROSS_DROP ? RELAY_DROP : RELAY_TRUNCATE, 0, body, 1, false);
+		house_say(&h, c, cross == CROSS_DROP ? RELAY_DROP : RELAY_TRUNCATE, 0, body, 1,
+			  false);
 	if (c->extended)
 		c->n_layers = 2;
 	house_run(&h, 20);
@@ -233,7 +234,8 @@ static void test_one_record(void **state)
 	assert_int_equal(h.n_up[CTL_STREAM_RECV], 2);
 	assert_int_equal(h.n_up[CTL_STREAM_CLOSED], 1);
 	assert_int_equal(house_count(&h, COUNT_relay_stream_in_use), 1);
-	assert_int_equal(house_count(&h, COUNT_worker_down_unknown), 1); /* the answer to the first */
+	assert_int_equal(house_count(&h, COUNT_worker_down_unknown),
+			 1); /* the answer to the first */
 	house_say(&h, c, RELAY_END, 7, done, 1, false);
 	house_begin(&h, c, 7);
 	house_run(&h, 50);
@@ -308,9 +310,9 @@ static void test_eager(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),	   cmocka_unit_test(test_extend),
+		cmocka_unit_test(test_create),	      cmocka_unit_test(test_extend),
 		cmocka_unit_test(test_next_hop_dies), cmocka_unit_test(test_one_record),
-		cmocka_unit_test(test_ids_again),  cmocka_unit_test(test_eager),
+		cmocka_unit_test(test_ids_again),     cmocka_unit_test(test_eager),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

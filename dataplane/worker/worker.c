@@ -77,19 +77,19 @@ bool worker_turn(struct worker *w, uint64_t now_us)
 
 	w->now_us = now_us;
 	w->worked = false;
-	mesh_in(w);		      /* cells and closings of other workers, into queues */
-	ctl_in(w);		      /* control's words */
+	mesh_in(w);		       /* cells and closings of other workers, into queues */
+	ctl_in(w);		       /* control's words */
 	n_frames = receive(w, frames); /* port -> net -> tcp */
 	take_hints(w);
-	conns_events(w);	      /* opened, readable, closed */
-	links_read(w);		      /* tcp -> tls -> link -> circ -> onion -> relay -> edge, sched */
-	streams_read(w);	      /* tcp -> edge -> onion -> sched */
+	conns_events(w); /* opened, readable, closed */
+	links_read(w);	 /* tcp -> tls -> link -> circ -> onion -> relay -> edge, sched */
+	streams_read(w); /* tcp -> edge -> onion -> sched */
 	run_timers(w);
-	conns_events(w);	      /* what closing and timers brought about */
-	links_serve(w);		      /* sched -> link -> tls -> tcp */
+	conns_events(w); /* what closing and timers brought about */
+	links_serve(w);	 /* sched -> link -> tls -> tcp */
 	if (w->stopping)
-		links_stop(w);	      /* close_notify and FIN behind the last cell */
-	w->worked |= transmit(w);     /* tcp -> net -> port */
+		links_stop(w);	  /* close_notify and FIN behind the last cell */
+	w->worked |= transmit(w); /* tcp -> net -> port */
 	rte_pktmbuf_free_bulk(frames, n_frames);
 	ctl_say_late(w);
 	replay_go_on(w);

@@ -27,12 +27,12 @@ enum conn_kind { CONN_LINK, CONN_EXIT };
 
 /* What the worker itself knows of a conn, beside the rooms' columns. */
 struct conn {
-	uint64_t cookie;     /* control's, when it dialled */
-	uint32_t next_read;  /* list of links with records to open */
-	uint8_t reading;     /* in that list */
-	uint8_t known;	     /* control was told of it */
-	uint8_t shut;	     /* we are closing it: nothing more is read */
-	uint8_t why;	     /* enum ctl_why, for CONN_CLOSED */
+	uint64_t cookie;    /* control's, when it dialled */
+	uint32_t next_read; /* list of links with records to open */
+	uint8_t reading;    /* in that list */
+	uint8_t known;	    /* control was told of it */
+	uint8_t shut;	    /* we are closing it: nothing more is read */
+	uint8_t why;	    /* enum ctl_why, for CONN_CLOSED */
 };
 
 /* A relay cell on its way through the onion. */
@@ -44,13 +44,14 @@ struct walk {
 };
 
 /* Closings that control must hear of and that did not fit into the ring. */
+struct late_row {
+	uint16_t type;
+	uint32_t index;
+	uint32_t arg;
+};
 struct late {
 	uint32_t n, cap;
-	struct late_row {
-		uint16_t type;
-		uint32_t index;
-		uint32_t arg;
-	} *rows;
+	struct late_row *rows;
 };
 
 struct bucket { /* bytes that may pass; shared by all workers, refilled by worker 0 */
@@ -102,7 +103,7 @@ struct worker {
 	/* the wall */
 	struct ring up, down;
 	uint32_t epoch;
-	uint64_t up_stuck_us; /* since when control has taken nothing from a ring that is not empty */
+	uint64_t up_stuck_us; /* since when control takes nothing from a ring with messages */
 	uint32_t up_tail;
 	int wake_fd, wake_control_fd;
 	uint32_t replay_at; /* next conn, then next circuit, to tell a new control; REPLAY_NONE */
@@ -153,13 +154,14 @@ void cell_walk(struct worker *w, wid circ, enum circ_side side, uint32_t leg, ui
 	       const uint8_t *payload);
 /* Takes what has gathered through the onion and on. */
 void cells_flush(struct worker *w);
-/* Originates a relay message towards the client. 0; ERR_FULL: no slot or queue full, and the circuit
- * is closed. */
+/* Originates a relay message towards the client. 0; ERR_FULL: no slot or queue full, and the
+ * circuit is closed. */
 int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 	     const uint8_t *body, uint16_t len);
-/* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that queue
- * is beyond its bound. */
-void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command, uint32_t slot);
+/* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that
+ * queue is beyond its bound. */
+void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
+		uint32_t slot);
 /* A cell of from, the rendezvous partner: takes our layer and goes to the client. */
 void splice_cell(struct worker *w, wid circ, wid from, const uint8_t *payload);
 
@@ -220,7 +222,8 @@ int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t com
 		  const uint8_t *payload);
 
 /* ---- buckets.c ---- */
-#define PARAM_MAX (1ll << 40) /* of a parameter: a rate times a second's microseconds fits 64 bits */
+#define PARAM_MAX                                                                                  \
+	(1ll << 40) /* of a parameter: a rate times a second's microseconds fits 64 bits */
 /* Adds what the time since the last call is worth. Call each turn. */
 void buckets_refill(struct worker *w);
 
@@ -247,8 +250,18 @@ void replay_go_on(struct worker *w);
 
 /* ---- mesh.c ---- */
 enum mesh_op {
-	MESH_LEG_MAKE, MESH_LEG_MADE, MESH_LEG_CELL, MESH_LEG_END, MESH_LEG_GONE, MESH_CIRC_CELL,
-	MESH_CREATED, MESH_SPLICE, MESH_SPLICE_CELL, MESH_SPLICE_END, MESH_NEIGHBOUR, N_MESH_OPS
+	MESH_LEG_MAKE,
+	MESH_LEG_MADE,
+	MESH_LEG_CELL,
+	MESH_LEG_END,
+	MESH_LEG_GONE,
+	MESH_CIRC_CELL,
+	MESH_CREATED,
+	MESH_SPLICE,
+	MESH_SPLICE_CELL,
+	MESH_SPLICE_END,
+	MESH_NEIGHBOUR,
+	N_MESH_OPS
 };
 struct mesh *mesh_new(unsigned n_workers);
 void mesh_free(struct mesh *m);
