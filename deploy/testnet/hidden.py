@@ -8,10 +8,9 @@ import stem.control
 import control
 import life
 import socks
-from nodes import BY_NAME, RELAYS, say
+from nodes import NODES, SLOT, say
 from traffic import Failed, Progress, expected_sha256
 
-SLOT = BY_NAME["slot"]
 N_TRIES = 60
 # A young service needs a while until its descriptor lies at every directory that clients ask.
 PATIENCE_S = 150
@@ -41,13 +40,13 @@ ROOM = {
 
 
 def _options(net, role):
-    fp = {n.name: net.fingerprint(n) for n in RELAYS}
+    fp = {n.name: net.fingerprint(n) for n in NODES if n.is_relay}
     if not fp[SLOT.name]:
         raise Failed("the slot's relay has no fingerprint yet")
     entry, second, others = ROOM[role]
     options = {"EntryNodes": ",".join(fp[n] for n in entry), "HSLayer2Nodes": ",".join(fp[n] for n in second)}
     if others:
-        excluded = [fp[n] for n in fp if n not in entry + second + others]
+        excluded = [fp[n] for n in fp if fp[n] and n not in entry + second + others]
         options.update(StrictNodes="0", ExcludeNodes=",".join(excluded))
     return options
 

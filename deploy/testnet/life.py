@@ -7,13 +7,12 @@ import keys
 import process
 import space
 import torrc
-from nodes import AUTHORITIES, BY_NAME, DEST_NAME, MGMT_DNS4, NODES, SLOT_PORT, say
+from nodes import AUTHORITIES, BY_NAME, DEST_NAME, MGMT, MGMT_DNS4, NODES, SLOT, SLOT_PORT, say
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-SLOT = BY_NAME["slot"]
 MARK = ".ramson-testnet"
 # Authorities first: the others look for a consensus the moment they start.
-ORDER = ["dns", "dest", "a1", "a2", "a3", "r1", "r2", "x1", "x2", "slot", "c1", "c2"]
+ORDER = ["dns", "dest", "a1", "a2", "a3", "r1", "r2", "x1", "x2", "slot", "slot2", "c1", "c2"]
 
 
 def require(net):
@@ -36,7 +35,8 @@ def _make_dirs(net):
     for node in NODES:
         os.makedirs(net.path(node.name), mode=0o700, exist_ok=True)
     net.write(torrc.resolv_conf(BY_NAME["dns"].v4), "dns", "resolv.conf")
-    net.write(torrc.resolv_conf(MGMT_DNS4), "slot", "resolv.conf")
+    for name, (dns4, _) in MGMT.items():
+        net.write(torrc.resolv_conf(dns4), name, "resolv.conf")
 
 
 def _dns_argv():
@@ -57,7 +57,7 @@ def _start(net, name, build=None):
     elif name == "dest":
         process.start(net, name, [sys.executable, os.path.join(HERE, "dest.py"), net.path("dest", "files")])
     elif node.kind == "slot":
-        _start_slot(net, build)
+        _start_slot(net, node, build)
     else:
         net.write(torrc.text(net, node), name, "torrc")
         process.start(net, name, ["tor", "-f", net.path(name, "torrc")])
@@ -79,20 +79,20 @@ def start_onion(net, limit_s=180):
     _start(net, "onion")
 
 
-def _start_slot(net, build):
-    if net.slot_kind == "none":
+def _start_slot(net, node, build, extra=""):
+    if net.kind_of(node) == "none":
         return
-    net.write(torrc.text(net, SLOT), "slot", "torrc")
-    rc = net.path("slot", "torrc")
-    if net.slot_kind == "tor":
-        space.give_address(net, SLOT, SLOT_PORT)
-        process.start(net, "slot", ["tor", "-f", rc])
+    net.write(torrc.text(net, node, extra=extra), node.name, "torrc")
+    rc = net.path(node.name, "torrc")
+    if net.kind_of(node) == "tor":
+        space.give_address(net, node, SLOT_PORT)
+        process.start(net, node.name, ["tor", "-f", rc])
         return
     binary = os.path.join(build, "ramson")
     if not os.access(binary, os.X_OK):
         raise RuntimeError(f"{binary} is not there: meson setup build --buildtype=release && ninja -C build")
-    space.take_address(net, SLOT, SLOT_PORT)
-    process.start(net, "slot", [binary, "run", "-f", rc])
+    space.take_address(net, node, SLOT_PORT)
+    process.start(net, node.name, [binary, "run", "-f", rc])
 
 
 def _logs(net):
@@ -111,29 +111,35 @@ def up(net, slot, build):
     _make_dirs(net)
     if net.read("slot.kind") not in (None, slot):
         say(f"net: the slot holds {net.slot_kind}; changing it to {slot}")
-        empty_slot(net)
+        empty_slot(net, SLOT)
     net.write(slot + "\n", "slot.kind")
     if not space.existing(net):
         say(f"net: {len(NODES) + 1} namespaces {net.prefix}*")
         space.build(net)
     keys.make(net)
-    started = [n for n in ORDER if not process.pid_of(net, n) and not (n == "slot" and slot == "none")]
+    started = _missing(net)
     for name in ORDER:
         _start(net, name, build)
     say(f"net: started {' '.join(started)}" if started else "net: everything was up already")
     _logs(net)
     wait_consensus(net)
-    check_slot(net)
+    check_slot(net, SLOT)
 
 
-def check_slot(net):
-    """Says so, with the end of its log, if the slot's relay did not survive its start."""
-    if net.slot_kind == "none" or slot_alive(net):
+def _missing(net):
+    """Names of the nodes that should run and do not; an empty slot lacks nothing."""
+    return [n for n in ORDER if not process.pid_of(net, n)
+            and not (BY_NAME[n].kind == "slot" and net.kind_of(BY_NAME[n]) == "none")]
+
+
+def check_slot(net, node):
+    """Says so, with the end of its log, if a slot's relay did not survive its start."""
+    if net.kind_of(node) == "none" or process.pid_of(net, node.name):
         return
     lines = []
     for name in ("tor.log", "ramson.log", "out.log"):
-        lines += (net.read("slot", name) or "").splitlines()[-12:]
-    raise RuntimeError("the slot's relay has ended:\n  " + "\n  ".join(lines))
+        lines += (net.read(node.name, name) or "").splitlines()[-12:]
+    raise RuntimeError(f"the relay in {node.name} has ended:\n  " + "\n  ".join(lines))
 
 
 def wait_consensus(net, limit_s=120):
@@ -158,11 +164,11 @@ def wait_consensus(net, limit_s=120):
         time.sleep(1)
 
 
-def empty_slot(net):
-    """Ends what runs in the slot and forgets its keys: its successor is another relay."""
-    process.stop(net, "slot")
-    shutil.rmtree(net.path("slot"), ignore_errors=True)
-    space.take_address(net, SLOT, SLOT_PORT)
+def empty_slot(net, node):
+    """Ends what runs in a slot and forgets its keys: its successor is another relay."""
+    process.stop(net, node.name)
+    shutil.rmtree(net.path(node.name), ignore_errors=True)
+    space.take_address(net, node, SLOT_PORT)
     _make_dirs(net)
 
 
@@ -178,26 +184,28 @@ def fake_resolver(net, mode):
     time.sleep(0.3)
 
 
-def change_slot(net, kind, build, keep_data=False):
-    """Restarts the slot's relay, or puts another kind there: with new keys, or with those of its forerunner."""
+def change_slot(net, kind, build, keep_data=False, node=SLOT, extra="", settle_s=3):
+    """Restarts a slot's relay, or puts another kind there: with new keys, or with those of its forerunner. Its torrc ends
+    with `extra`; settle_s later it must still live."""
     require(net)
-    if kind == net.slot_kind:
-        process.stop(net, "slot")
+    if kind == net.kind_of(node):
+        process.stop(net, node.name)
     elif keep_data:
-        process.stop(net, "slot")
-        space.take_address(net, SLOT, SLOT_PORT)
-        net.write(kind + "\n", "slot.kind")
+        process.stop(net, node.name)
+        space.take_address(net, node, SLOT_PORT)
+        net.write(kind + "\n", node.name + ".kind")
     else:
-        empty_slot(net)
-        net.write(kind + "\n", "slot.kind")
-    _start(net, "slot", build)
-    time.sleep(0 if kind == "none" else 3)
-    check_slot(net)
+        empty_slot(net, node)
+        net.write(kind + "\n", node.name + ".kind")
+    _start_slot(net, node, build, extra)
+    time.sleep(0 if kind == "none" else settle_s)
+    check_slot(net, node)
 
 
-def show_slot(net):
-    say(f"net: the slot holds {net.slot_kind}")
-    _logs(net)
+def show_slot(net, node=SLOT):
+    say(f"net: {node.name} holds {net.kind_of(node)}")
+    if node is SLOT:
+        _logs(net)
 
 
 def slot_alive(net):
@@ -205,9 +213,9 @@ def slot_alive(net):
 
 
 def report(net):
-    dead = [n for n in ORDER if not process.pid_of(net, n) and not (n == "slot" and net.slot_kind == "none")]
-    say(f"network {net.dir}, slot holds {net.slot_kind}, " + (f"NOT RUNNING: {' '.join(dead)}" if dead else
-                                                               f"all {len(ORDER)} nodes run"))
+    dead = _missing(net)
+    say(f"network {net.dir}, slot holds {net.slot_kind}, " +
+        (f"NOT RUNNING: {' '.join(dead)}" if dead else "all nodes run"))
 
 
 def down(net):

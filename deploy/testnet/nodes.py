@@ -6,9 +6,10 @@ V4_NET, V4_LEN = "10.77.0", 24
 V6_NET, V6_LEN = "fd77:0:0:1:", 64
 GATEWAY4, GATEWAY6 = V4_NET + ".1", V6_NET + ":1"
 
-# The slot's second leg: only its kernel uses it, to reach the resolver. The relay under test keeps its
-# own addresses on its dataplane port alone.
-MGMT_SLOT4, MGMT_DNS4, MGMT_LEN = "10.78.0.2", "10.78.0.1", 30
+# A slot's second leg: only its kernel uses it, to reach the resolver. The relay under test keeps its
+# own addresses on its dataplane port alone. Slot: (resolver's end, its own end).
+MGMT, MGMT_LEN = {"slot": ("10.78.0.1", "10.78.0.2"), "slot2": ("10.78.0.5", "10.78.0.6")}, 30
+MGMT_DNS4 = MGMT["slot"][0]
 SLOT_PORT = "dv0"
 
 OR_PORT, DIR_PORT = 9001, 9030
@@ -45,6 +46,7 @@ NODES = [
     Node("r1", "relay", 21), Node("r2", "relay", 22),
     Node("x1", "exit", 31), Node("x2", "exit", 32),
     Node("slot", "slot", 41),
+    Node("slot2", "slot", 42),   # a second relay under test, beside the first: empty until somebody asks for it
     Node("c1", "client", 51),    # pinned by the commands, through its control port
     Node("c2", "client", 52),    # never pinned: chooses paths as any stock client does
     Node("onion", "onion", 61),
@@ -52,7 +54,8 @@ NODES = [
 ]
 BY_NAME = {n.name: n for n in NODES}
 AUTHORITIES = [n for n in NODES if n.kind == "authority"]
-RELAYS = [n for n in NODES if n.is_relay]
+SLOT, SLOT2 = BY_NAME["slot"], BY_NAME["slot2"]
+RELAYS = [n for n in NODES if n.is_relay and n is not SLOT2]  # who is always there
 
 
 class Net:
@@ -89,15 +92,18 @@ class Net:
         with open(path, "w") as f:
             f.write(text)
 
+    def kind_of(self, node):
+        """What runs in a slot: tor, ramson or none."""
+        return self.read(node.name + ".kind") or "none"
+
     @property
     def slot_kind(self):
-        """What runs in the slot: tor, ramson or none."""
-        return self.read("slot.kind") or "none"
+        return self.kind_of(SLOT)
 
     def nickname(self, node):
         if node.kind != "slot":
             return node.name
-        return "ramson" if self.slot_kind == "ramson" else "oracle"
+        return ("ramson" if self.kind_of(node) == "ramson" else "oracle") + node.name.removeprefix("slot")
 
     def fingerprint(self, node):
         """RSA identity of a relay as 40 hex digits, or None before its first start."""

@@ -1,6 +1,6 @@
 """Namespaces and cables: one bridge namespace, one namespace a node, every leg a veth pair."""
 import subprocess
-from nodes import (GATEWAY4, GATEWAY6, MGMT_DNS4, MGMT_LEN, MGMT_SLOT4, NODES, SLOT_PORT, V4_LEN, V6_LEN)
+from nodes import GATEWAY4, GATEWAY6, MGMT, MGMT_LEN, NODES, SLOT_PORT, V4_LEN, V6_LEN
 
 
 def run(*args, check=True):
@@ -80,11 +80,13 @@ def take_address(net, node, port):
 
 
 def _make_management(net):
-    slot, dns = net.ns("slot"), net.ns("dns")
-    run("ip", "-n", dns, "link", "add", "mg0", "type", "veth", "peer", "name", "mg0", "netns", slot)
-    for ns, addr in ((dns, MGMT_DNS4), (slot, MGMT_SLOT4)):
-        run("ip", "-n", ns, "addr", "add", f"{addr}/{MGMT_LEN}", "dev", "mg0")
-        run("ip", "-n", ns, "link", "set", "mg0", "up")
+    dns = net.ns("dns")
+    for i, (name, (dns4, slot4)) in enumerate(MGMT.items()):
+        slot = net.ns(name)
+        run("ip", "-n", dns, "link", "add", f"mg{i}", "type", "veth", "peer", "name", "mg0", "netns", slot)
+        for ns, leg, addr in ((dns, f"mg{i}", dns4), (slot, "mg0", slot4)):
+            run("ip", "-n", ns, "addr", "add", f"{addr}/{MGMT_LEN}", "dev", leg)
+            run("ip", "-n", ns, "link", "set", leg, "up")
 
 
 def build(net):

@@ -21,6 +21,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -534,6 +535,34 @@ class Circuit:
 
     def destroy(self, reason=0):
         self.link.send(self.id, DESTROY, bytes([reason]))
+
+    def establish_intro(self):
+        """The last hop becomes an introduction point (rend-spec 3.1.1); returns its authentication key."""
+        secret = Ed25519PrivateKey.generate()
+        key = secret.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        body = b"\2\0\x20" + key + b"\0"
+        body += hashlib.sha3_256(struct.pack("!Q", 20) + self.layers[-1].nonce + body).digest()
+        self.send(ESTABLISH_INTRO, 0, body + b"\0\x40" + secret.sign(b"Tor establish-intro cell v1" + body))
+        self.expect(INTRO_ESTABLISHED)
+        return key
+
+    def introduce(self, key, service):
+        """INTRODUCE1 on this circuit to the introduction point that `service`, whose key is `key`, made of its last hop."""
+        body = bytes(20) + b"\2\0\x20" + key + b"\0" + os.urandom(150)
+        self.send(INTRODUCE1, 0, body)
+        assert service.expect(INTRODUCE2).body == body, "INTRODUCE2 is not what INTRODUCE1 was"
+        status = self.expect(INTRODUCE_ACK).body
+        assert status[:2] == b"\0\0", f"INTRODUCE_ACK {status.hex()}"
+
+    def meet(self, cookie, client):
+        """RENDEZVOUS1 on this circuit to the last hop, where `client` waits with the cookie; a cell each way crosses."""
+        self.send(RENDEZVOUS1, 0, cookie + b"H" * 64)
+        assert client.expect(RENDEZVOUS2).body == b"H" * 64, "RENDEZVOUS2 is not what RENDEZVOUS1 was"
+        for one, other in ((client, self), (self, client)):
+            # Only the far end could read it: it crosses under the rendezvous point's layer.
+            one.link.send(one.id, RELAY, os.urandom(BODY_LEN))
+            got = other.recv()
+            assert isinstance(got, Message) and got.hop == -1, f"crossing the splice came {got}"
 
     # -- receiving --
 

@@ -1,5 +1,6 @@
 """One torrc a node. What a private network of private addresses needs, and which thresholds let flags be earned."""
-from nodes import (AUTHORITIES, DEST_NAME, DIR_PORT, GATEWAY4, GATEWAY6, OR_PORT, RELAYS, SLOT_PORT, V4_LEN, V6_LEN)
+from nodes import (AUTHORITIES, DEST_NAME, DIR_PORT, GATEWAY4, GATEWAY6, OR_PORT, RELAYS, SLOT2, SLOT_PORT, V4_LEN,
+                   V6_LEN)
 
 # A consensus every 20 s. Tor's own floor in testing networks is 10 s; at 20 s three authorities cost about 1 % of
 # a core. All three authorities must agree on these numbers, and 20 s must divide a day.
@@ -143,7 +144,7 @@ def dir_authority_lines(net):
 
 def text(net, node, authorities=True, extra=""):
     """The torrc of a node. With authorities=False only what `tor --list-fingerprint` needs."""
-    ramson = node.kind == "slot" and net.slot_kind == "ramson"
+    ramson = node.kind == "slot" and net.kind_of(node) == "ramson"
     parts = [RAMSON_COMMON if ramson else COMMON]
     if authorities:
         parts.append(dir_authority_lines(net))
@@ -164,11 +165,11 @@ def text(net, node, authorities=True, extra=""):
         parts.append(ONION)
     if ramson:
         parts.append(DATAPLANE)
-    resolv = net.path("slot" if node.kind == "slot" else "dns", "resolv.conf")
+    resolv = net.path(node.name if node.kind == "slot" else "dns", "resolv.conf")
     filled = "\n".join(p.strip() for p in parts if p.strip()).format(
         data=net.data(node), dir=net.path(node.name), nickname=net.nickname(node), v4=node.v4, v6=node.v6,
-        port=OR_PORT, n_relays=len(RELAYS), dirport=DIR_PORT, resolv=resolv, name=DEST_NAME, iface=SLOT_PORT, v4_len=V4_LEN,
-        v6_len=V6_LEN, gw4=GATEWAY4, gw6=GATEWAY6)
+        port=OR_PORT, n_relays=len(RELAYS) + (net.kind_of(SLOT2) != "none"), dirport=DIR_PORT, resolv=resolv,
+        name=DEST_NAME, iface=SLOT_PORT, v4_len=V4_LEN, v6_len=V6_LEN, gw4=GATEWAY4, gw6=GATEWAY6)
     return filled + "\n" + extra
 
 

@@ -12,6 +12,10 @@ POSITIONS = {
     "middle": ("r1", "slot", "x1", "v4.dest.test", False),
     "exit": ("r1", "r2", "slot", "v4.dest.test", False),
     "exit6": ("r1", "r2", "slot", "v6.dest.test", True),
+    # Both slots on one path; only the suite pair asks for these.
+    "pair": ("slot", "slot2", "x1", "v4.dest.test", False),
+    "pair-back": ("slot2", "slot", "x1", "v4.dest.test", False),
+    "pair-exit": ("r1", "slot2", "slot", "v4.dest.test", False),
     "any": (None, None, None, "dest.test", None),
 }
 

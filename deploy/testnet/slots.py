@@ -1,0 +1,64 @@
+"""What suites ask of the relay in a slot: does it serve, which processes live there, what does `ramson status` say."""
+import contextlib
+import json
+import os
+import subprocess
+import time
+import life
+import space
+from nodes import SLOT
+from torlink import Closed, Link, Refused, Relay, Silence
+from traffic import Failed
+
+BUILD = os.environ.get("RAMSON_BUILD", os.path.join(os.path.dirname(os.path.dirname(life.HERE)), "build"))
+
+
+def members(net, node=SLOT):
+    """{program name: pid} of what lives in a slot's namespace."""
+    out = {}
+    for pid in space.run("ip", "netns", "pids", net.ns(node.name)).split():
+        with contextlib.suppress(FileNotFoundError):
+            with open(f"/proc/{pid}/cmdline") as f:
+                out[os.path.basename(f.read().split("\0")[0])] = int(pid)
+    return out
+
+
+def serves(net, relay, limit_s=30):
+    """Waits until the relay answers a stranger's circuit; returns the seconds it took."""
+    began = time.monotonic()
+    while True:
+        try:
+            with Link.open(net, "c1", relay, timeout_s=5).handshake() as link:
+                link.circuit(relay).create_ntor()
+                return time.monotonic() - began
+        except (Closed, Silence, Refused, OSError) as e:
+            if time.monotonic() - began > limit_s:
+                raise Failed(f"does not serve after {limit_s} s: {type(e).__name__} {e}")
+            time.sleep(0.2)
+
+
+def described(net, node, limit_s=90):
+    """The relay in a slot, once an authority has its descriptor."""
+    limit = time.monotonic() + limit_s
+    while True:
+        try:
+            return Relay.of(net, node)
+        except RuntimeError:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(1)
+
+
+def ramson(net, node, *args, limit_s=20):
+    """Runs `ramson ARGS -f` with the slot's torrc, in its namespace: (exit code, stdout, stderr)."""
+    argv = [os.path.join(BUILD, "ramson"), args[0], "-f", net.path(node.name, "torrc"), *args[1:]]
+    p = subprocess.run(space.inside(net, node.name, *argv), capture_output=True, text=True, timeout=limit_s)
+    return p.returncode, p.stdout, p.stderr
+
+
+def status(net, node=SLOT):
+    """The document of `ramson status --json`."""
+    code, out, err = ramson(net, node, "status", "--json")
+    if code:
+        raise Failed(f"ramson status: {err}")
+    return json.loads(out)
