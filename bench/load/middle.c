@@ -96,7 +96,7 @@ static bool due(struct load *ld, uint64_t *stamp)
 	uint64_t at = ld->pace_start + (uint64_t)((double)ld->pace_n * ld->pace_step);
 
 	*stamp = now;
-	if (ld->pace_step == 0)
+	if (!(ld->pace_step > 0))
 		return true;
 	if (at > now)
 		return false;
@@ -129,12 +129,21 @@ unsigned middle_pack(struct load *ld, uint32_t conn, uint8_t *p, unsigned n)
 	return k;
 }
 
+/* With --rate: cells whose time has come. What is late goes in longer records, as it would behind
+ * any client. */
+static uint64_t overdue(const struct load *ld)
+{
+	double gone = (double)(rte_rdtsc() - ld->pace_start) / ld->pace_step;
+
+	return gone < (double)ld->pace_n ? 0 : (uint64_t)gone - ld->pace_n + 1;
+}
+
 static unsigned wanted(const struct load *ld, uint32_t conn)
 {
 	uint64_t ready = (uint64_t)ld->conn[conn].ready.n * ld->opt.burst;
 
-	if (ld->pace_step != 0)
-		return ld->opt.burst < ld->opt.record ? ld->opt.burst : ld->opt.record;
+	if (ld->pace_step > 0)
+		ready = MIN(ready, overdue(ld));
 	return (unsigned)MIN(ready, ld->opt.record);
 }
 
@@ -147,6 +156,8 @@ static bool serve(struct load *ld, uint32_t conn)
 	bool idle = !tcp_unacked(ld->tcp, conn) && !tcp_unsent(ld->tcp, conn);
 	uint8_t *p;
 
+	if (!want)
+		return ld->conn[conn].ready.n != 0; /* the time comes */
 	fit = room > head + tail ? (room - head - tail) / CELL_LEN : 0;
 	if (idle && !fit)
 		fit = 1;
