@@ -52,10 +52,10 @@ static uint64_t tcp_bytes(const struct options *o)
 	return MAX(o->mem_mb * 1024 * 1024 / 2 / plane.n_workers, 64ull << 20);
 }
 
-/* What DPDK must have for them: small buffers weigh half as much again as what they hold. */
+/* What DPDK must have for them: headers, and what its allocator cannot use, weigh about as much. */
 static unsigned eal_mb(const struct options *o)
 {
-	return (unsigned)((tcp_bytes(o) >> 20) * 3 / 2 + 48) * plane.n_workers;
+	return (unsigned)((tcp_bytes(o) >> 20) * 2 + 64) * plane.n_workers;
 }
 
 static void start_eal(const struct options *o)
