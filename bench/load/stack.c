@@ -250,4 +250,7 @@ void stack_stop(struct load *ld)
 	net_fini(ld->net);
 	tcp_fini(ld->tcp);
 	port_close(&ld->port);
+	cipher_fini(&ld->cipher);
+	for (unsigned i = 0; i < ld->opt.n_circs; i++)
+		free(ld->circ[i].shake); /* of those still asked for */
 }
