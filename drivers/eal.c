@@ -97,6 +97,14 @@ static void add_memory(struct eal_args *a, unsigned mem_mb, bool huge)
 	add(a, mb);
 }
 
+/* A memif that lends its memory names it by one descriptor. */
+static bool lends_memory(const struct port_kind *kind, const char *args)
+{
+	size_t len = strlen(args), end = strlen(MEMIF_ZERO_COPY);
+
+	return kind == &port_memif && len > end && !strcmp(args + len - end, MEMIF_ZERO_COPY);
+}
+
 static void add_devices(struct eal_args *a, const struct port_kind *kind, const char *args)
 {
 	if (kind && kind->is_pci && strncmp(args, "net_", 4)) {
@@ -129,6 +137,8 @@ int eal_start(const struct eal_config *config, struct eal_info *info, char err[P
 	add(&a, "-l");
 	add(&a, cores);
 	add_memory(&a, mem_mb, huge);
+	if (lends_memory(kind, args))
+		add(&a, "--single-file-segments");
 	add_devices(&a, kind, args);
 	add(&a, "--no-telemetry");
 	add(&a, config->verbose ? "--log-level=7" : "--log-level=3");

@@ -30,7 +30,7 @@ struct ethdev {
 	bool have, rx_fd;
 	char vdev[32]; /* "" when EAL owns the device */
 	uint64_t tx_offloads;
-	unsigned tx_room;
+	unsigned tx_room, tx_burst;
 	struct rte_mempool
 		*tx_pool; /* copies of chains for devices that take none; NULL: not needed */
 	uint8_t rss_key[RSS_KEY_MAX];
@@ -260,6 +260,7 @@ int ethdev_start(struct port *p, uint16_t id, const struct ethdev_opts *opts,
 		rte_eth_macaddr_get(id, (struct rte_ether_addr *)p->mac);
 	p->mtu = mtu;
 	e->rx_fd = opts->rx_fd;
+	e->tx_burst = opts->tx_burst ? opts->tx_burst : PORT_BURST;
 	describe(p, &info);
 	return 0;
 }
@@ -357,14 +358,14 @@ unsigned ethdev_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n)
 
 	n = tx_shape(e, st, m, n);
 	while (done < n) {
-		unsigned ready =
-			rte_eth_tx_prepare(e->id, (uint16_t)q, m + done, (uint16_t)(n - done));
+		unsigned some = RTE_MIN(n - done, e->tx_burst);
+		unsigned ready = rte_eth_tx_prepare(e->id, (uint16_t)q, m + done, (uint16_t)some);
 		unsigned k = ready ? tx_burst(e, st, q, m + done, ready) : 0;
 
 		done += k;
 		if (k < ready)
 			break;
-		if (done < n && !tx_mend(e, st, &m[done]))
+		if (ready < some && !tx_mend(e, st, &m[done]))
 			done++;
 	}
 	return done;

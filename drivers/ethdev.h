@@ -8,6 +8,7 @@ struct ethdev_opts {
 	unsigned mtu;	     /* of IP, as the far side has it; 0: the device knows */
 	unsigned room;	     /* data room of rx mbufs; 0: from the MTU */
 	uint64_t tx_refused; /* RTE_ETH_TX_OFFLOAD_* which this driver does not do well enough */
+	unsigned tx_burst;   /* most frames it is given at once; 0: PORT_BURST */
 	bool rx_fd;	     /* its rx interrupt is a descriptor to poll */
 	const uint8_t *mac;  /* NULL: the device knows */
 };

@@ -28,6 +28,9 @@ extern const struct port_kind port_af_packet, port_af_packet_pmd, port_af_xdp, p
 /* The row named in a spec, with *args behind its colon; NULL and a sentence in err. */
 const struct port_kind *port_kind_of(const char *spec, const char **args, char *err);
 
+/* Ends the args of a memif that lends its memory to its peer. */
+#define MEMIF_ZERO_COPY ",zero-copy"
+
 /* Writes the sentence and returns -1. */
 int port_fail(char *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -103,27 +103,51 @@ const struct port_kind port_tap = {
 
 #define MEMIF_MTU   1500
 #define MEMIF_BSIZE 2048 /* never below a frame: longer ones arrive glued together */
+/* Of a longer burst the driver takes four frames at a time without a look at what the ring still
+ * holds, and with chains of lent memory runs over its end. */
+#define MEMIF_LENT_BURST 4
+
+struct memif_args {
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool server, zero_copy;
+};
+
+/* SOCKET[,server|,zero-copy]: only the client can lend its own memory. */
+static bool memif_parse(struct memif_args *a, const char *args)
+{
+	size_t len = strcspn(args, ",");
+	const char *how = args + len;
+
+	*a = (struct memif_args) {.server = !strcmp(how, ",server"),
+				  .zero_copy = !strcmp(how, MEMIF_ZERO_COPY)};
+	if (!len || len >= sizeof(a->path) || (*how && !a->server && !a->zero_copy))
+		return false;
+	memcpy(a->path, args, len);
+	return true;
+}
 
 static int memif_open(struct port *p, const char *args, const struct port_config *config, char *err)
 {
 	struct ethdev_opts opts = {.mtu = MEMIF_MTU, .room = MEMIF_BSIZE};
-	size_t len = strcspn(args, ",");
-	bool server = !strcmp(args + len, ",server");
-	char devargs[256], path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct memif_args a;
+	char devargs[256];
 	struct stat st;
 	uint16_t id;
 
-	if ((args[len] && !server) || !len || len >= sizeof(path))
+	if (!memif_parse(&a, args))
 		return port_fail(
-			err, "DataplanePort memif:%.60s: write memif:SOCKET or memif:SOCKET,server",
+			err,
+			"DataplanePort memif:%.60s: write memif:SOCKET, memif:SOCKET,server "
+			"or memif:SOCKET,zero-copy",
 			args);
-	memcpy(path, args, len);
-	path[len] = '\0';
+	opts.tx_burst = a.zero_copy ? MEMIF_LENT_BURST : 0;
 	/* A socket that a dead server left behind would make this one fail. */
-	if (server && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
-	snprintf(devargs, sizeof(devargs), "role=%s,socket=%s,socket-abstract=no,bsize=%u,rsize=11",
-		 server ? "server" : "client", path, MEMIF_BSIZE);
+	if (a.server && lstat(a.path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(a.path);
+	snprintf(devargs, sizeof(devargs),
+		 "role=%s,socket=%s,socket-abstract=no,bsize=%u,rsize=11%s",
+		 a.server ? "server" : "client", a.path, MEMIF_BSIZE,
+		 a.zero_copy ? ",zero-copy=yes" : "");
 	if (ethdev_create(p, "net_memif", devargs, &id, err) < 0 ||
 	    ethdev_start(p, id, &opts, config, err) < 0) {
 		ethdev_close(p);
@@ -135,7 +159,7 @@ static int memif_open(struct port *p, const char *args, const struct port_config
 const struct port_kind port_memif = {
 	.name = "memif",
 	.what = "shared memory with another process, past the kernel",
-	.args = "SOCKET[,server]",
+	.args = "SOCKET[,server|,zero-copy]",
 	.open = memif_open,
 	.close = ethdev_close,
 	.rx = ethdev_rx,
