@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool addr_same_ip(const struct addr *a, const struct addr *b)
-{
-	return a->family == b->family && memcmp(a->ip, b->ip, addr_ip_len(a)) == 0;
-}
-
 /* A decimal port 0..65535 and nothing after it. */
 static bool port_parse(const char *text, uint16_t *port)
 {

@@ -268,7 +268,14 @@ static inline size_t addr_ip_len(const struct addr *a)
 {
 	return a->family == 4 ? 4 : a->family == 6 ? 16 : 0;
 }
-bool addr_same_ip(const struct addr *a, const struct addr *b);
+static inline bool addr_same_ip(const struct addr *a, const struct addr *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->ip, sizeof(x));
+	memcpy(y, b->ip, sizeof(y));
+	return a->family == b->family && !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
 static inline bool addr_same(const struct addr *a, const struct addr *b)
 {
 	return addr_same_ip(a, b) && a->port == b->port;
