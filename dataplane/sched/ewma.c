@@ -7,18 +7,26 @@
 
 #define RESCALE_AT 0x1p200 /* long before a double overflows; about 100 minutes at 30 s */
 
+/* A common factor keeps the order; a very old count fades to zero. */
+static void rescale(struct sched *s, uint64_t now_us)
+{
+	for (uint32_t i = 0; i < s->cf.n_legs; i++)
+		s->leg[i].sent /= s->weight;
+	s->epoch_us = now_us;
+	s->weight = 1;
+}
+
 double ewma_weight(struct sched *s, uint64_t now_us)
 {
 	double half_us = (double)MAX(s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS], 1) * 1000;
-	double weight = exp2((double)(now_us - s->epoch_us) / half_us);
 
-	if (weight < RESCALE_AT)
-		return weight;
-	/* A common factor keeps the order; a very old count fades to zero. */
-	for (uint32_t i = 0; i < s->cf.n_legs; i++)
-		s->leg[i].sent /= weight;
-	s->epoch_us = now_us;
-	return 1;
+	if (LIKELY(now_us == s->weight_us))
+		return s->weight;
+	s->weight_us = now_us;
+	s->weight = exp2((double)(now_us - s->epoch_us) / half_us);
+	if (UNLIKELY(s->weight >= RESCALE_AT))
+		rescale(s, now_us);
+	return s->weight;
 }
 
 /* Two heaps become one: the root with more sent becomes a child of the other. */

@@ -5,8 +5,12 @@
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 {
-	*s = (struct sched) {
-		.cf = *cf, .active = SLOT_NONE, .active_tail = SLOT_NONE, .epoch_us = now_us};
+	*s = (struct sched) {.cf = *cf,
+			     .active = SLOT_NONE,
+			     .active_tail = SLOT_NONE,
+			     .epoch_us = now_us,
+			     .weight_us = now_us,
+			     .weight = 1};
 	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
 	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
 	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
@@ -214,6 +218,8 @@ static uint32_t pop(struct sched *s, uint32_t *head, uint32_t *tail)
 	*head = slot_at(s, slot)->next;
 	if (*head == SLOT_NONE)
 		*tail = SLOT_NONE;
+	else /* it has waited, so it is cold, and its turn comes soon */
+		__builtin_prefetch(slot_at(s, *head));
 	return slot;
 }
 
@@ -226,7 +232,7 @@ static void pick_destroy(struct sched *s, struct sched_conn *c, struct sched_pic
 		c->destroy_tail = SLOT_NONE;
 	s->leg[leg].destroy = 0;
 	c->destroyed = 1;
-	*pick = (struct sched_pick) {SLOT_NONE, leg, 0, s->leg[leg].destroy_reason};
+	*pick = (struct sched_pick) {SLOT_NONE, leg, false, s->leg[leg].destroy_reason};
 }
 
 static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick)
@@ -236,7 +242,12 @@ static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sc
 	struct sched_leg *k = &s->leg[leg];
 
 	heap_remove(s, conn, leg);
-	*pick = (struct sched_pick) {pop(s, &k->head, &k->tail), leg, --k->n, 0};
+	*pick = (struct sched_pick) {pop(s, &k->head, &k->tail), leg, false, 0};
+	k->n--;
+	if (UNLIKELY(k->watched) && k->n <= s->cf.params[CTL_PARAM_CELLQ_LOW]) {
+		k->watched = 0;
+		pick->drained = true;
+	}
 	k->sent += ewma_weight(s, now_us);
 	c->n_cells--;
 	c->destroyed = 0;
@@ -249,7 +260,8 @@ bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pi
 	struct sched_conn *c = &s->conn[conn];
 
 	if (c->own_head != SLOT_NONE) {
-		*pick = (struct sched_pick) {pop(s, &c->own_head, &c->own_tail), SLOT_NONE, 0, 0};
+		*pick = (struct sched_pick) {pop(s, &c->own_head, &c->own_tail), SLOT_NONE, false,
+					     0};
 		c->n_own--;
 	} else if (c->destroy_head != SLOT_NONE && !(c->destroyed && c->root != SLOT_NONE)) {
 		pick_destroy(s, c, pick);

@@ -21,7 +21,8 @@ _Static_assert(sizeof(struct slot) == 576, "a slot is nine lines");
 _Static_assert(offsetof(struct slot, payload) == CACHE_LINE, "the payload begins a line");
 
 struct sched_leg {
-	uint32_t head, tail; /* slots */
+	_Alignas(CACHE_LINE) uint32_t head; /* slots */
+	uint32_t tail;
 	uint32_t n;
 	uint32_t conn;
 	double sent; /* cells sent, each weighed by 2^(time / half-life): less goes first */
@@ -30,8 +31,9 @@ struct sched_leg {
 	uint8_t waiting; /* in the heap */
 	uint8_t destroy; /* a DESTROY waits, for this reason */
 	uint8_t destroy_reason;
-	uint8_t _pad;
+	uint8_t watched; /* its edge waits for room in the queue */
 };
+_Static_assert(sizeof(struct sched_leg) == CACHE_LINE, "one line for a cell added or picked");
 struct sched_conn {
 	uint32_t root; /* of the heap of waiting legs */
 	uint32_t own_head, own_tail, n_own;
@@ -57,6 +59,8 @@ struct sched {
 	struct sched_conn *conn;
 	uint32_t active, active_tail; /* list of conns with something to send */
 	uint64_t epoch_us;	      /* time 0 of the weights */
+	uint64_t weight_us;	      /* when a cell weighed weight: asked once a turn */
+	double weight;
 };
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us);
@@ -70,6 +74,14 @@ static inline struct slot *slot_at(struct sched *s, uint32_t slot)
 {
 	return &s->slots[slot];
 }
+/* Asks for a slot's lines, which are read soon; SLOT_NONE is nothing. */
+static inline void slot_fetch(const struct sched *s, uint32_t slot)
+{
+	const uint8_t *p = (const uint8_t *)&s->slots[slot];
+
+	for (size_t i = 0; slot != SLOT_NONE && i < sizeof(struct slot); i += CACHE_LINE)
+		__builtin_prefetch(p + i);
+}
 static inline uint32_t slots_in_use(const struct sched *s)
 {
 	return s->cf.n_slots - s->n_free;
@@ -80,6 +92,11 @@ static inline uint32_t slots_in_use(const struct sched *s)
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
 /* Queues a filled slot (head and payload) behind the leg's others. The queue's length after it. */
 uint32_t sched_add(struct sched *s, uint32_t leg, uint32_t slot, uint64_t now_us);
+/* Its edge waits: sched_pick says once when no more than cellq_low cells are queued. */
+static inline void sched_watch(struct sched *s, uint32_t leg)
+{
+	s->leg[leg].watched = 1;
+}
 /* Drops all cells of a leg. */
 void sched_leg_clear(struct sched *s, uint32_t leg);
 /* Drops the leg's cells; a DESTROY for it waits on the link (interop C12). The leg is to be freed
@@ -97,7 +114,7 @@ uint32_t sched_waiting(const struct sched *s, uint32_t conn);
 struct sched_pick {
 	uint32_t slot;	 /* to be packed and given back; SLOT_NONE: a DESTROY */
 	uint32_t leg;	 /* SLOT_NONE: the link's own cell */
-	uint32_t left;	 /* cells still queued on that leg */
+	bool drained;	 /* that leg was watched, and few cells are left */
 	uint8_t destroy; /* its reason, with slot == SLOT_NONE */
 };
 /* The next cell of a conn: DESTROYs alternate with data, the link's own cells go first. False when

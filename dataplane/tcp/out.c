@@ -36,6 +36,11 @@ static void out_put(struct out *o, struct rte_mbuf *m, const struct addr *src,
 
 /* ---- one segment of a conn ---- */
 
+static bool out_says_sack(const struct conn *c)
+{
+	return c->flags & F_SACK && (c->reass || c->dsack_start != c->dsack_end);
+}
+
 /* Everything but sequence number and SYN's options. */
 static struct tcp_hdr out_header(struct conn *c, uint64_t now_us)
 {
@@ -49,8 +54,7 @@ static struct tcp_hdr out_header(struct conn *c, uint64_t now_us)
 		h.ts_val = ts_clock(c->ts_off, now_us);
 		h.ts_ecr = c->ts_recent;
 	}
-	if (UNLIKELY(c->flags & F_SACK && (c->reass || c->dsack_start != c->dsack_end)) &&
-	    reass_sack(c, &h))
+	if (UNLIKELY(out_says_sack(c)) && reass_sack(c, &h))
 		h.opts |= TCP_OPT_SACK;
 	return h;
 }
@@ -168,8 +172,12 @@ static uint32_t out_unit(const struct tcp *t, uint32_t mss, uint32_t room)
 
 static uint32_t out_data_mss(struct conn *c, uint64_t now_us)
 {
-	struct tcp_hdr h = out_header(c, now_us);
+	struct tcp_hdr h;
 
+	if (LIKELY(!out_says_sack(c)))
+		return c->mss -
+		       (uint32_t)(tcp_hdr_size(c->flags & F_TS ? TCP_OPT_TS : 0, 0) - TCP_HDR_MIN);
+	h = out_header(c, now_us);
 	return out_mss(c, &h);
 }
 

@@ -3,6 +3,7 @@
 #include "dataplane/worker/worker.h"
 
 #define RECORDS_A_LINK 4 /* in one turn, before the next link has its turn */
+#define PACK_AHEAD     2 /* cells fetched before they are copied: 18 lines */
 
 static void pack_destroy(struct worker *w, uint8_t *p, const struct sched_pick *pick)
 {
@@ -14,38 +15,45 @@ static void pack_destroy(struct worker *w, uint8_t *p, const struct sched_pick *
 }
 
 /* The circuit's edge may go on when its queue has drained. */
-static void drained(struct worker *w, const struct sched_pick *pick)
+static void drained(struct worker *w, uint32_t leg)
 {
-	const struct leg *leg = &w->circs.leg[pick->leg];
-	uint32_t circ;
+	uint32_t circ = circ_check(&w->circs, w->circs.leg[leg].circ);
 
-	if (pick->left > w->params[CTL_PARAM_CELLQ_LOW] || leg->side != SIDE_P)
-		return;
-	circ = circ_check(&w->circs, leg->circ);
 	if (circ != SLOT_NONE)
 		circ_unblock(w, circ);
 }
 
-/* Moves up to n waiting cells of a conn to p; how many. */
+static void pack_one(struct worker *w, uint8_t *p, const struct sched_pick *pick)
+{
+	if (pick->slot == SLOT_NONE) {
+		/* Its id is free again only now (interop L22). */
+		pack_destroy(w, p, pick);
+		leg_gone(w, pick->leg, 0);
+		return;
+	}
+	memcpy(p, slot_at(&w->sched, pick->slot)->head, CELL_LEN);
+	slot_give(&w->sched, pick->slot);
+	if (UNLIKELY(pick->drained))
+		drained(w, pick->leg);
+}
+
+/* Moves up to n waiting cells of a conn to p; how many. All are chosen first: a cell that has
+ * waited is cold, and is fetched while those before it are copied. */
 static unsigned pack(struct worker *w, uint32_t conn, uint8_t *p, unsigned n)
 {
-	struct sched_pick pick;
-	unsigned i;
+	struct sched_pick pick[CELLS_A_RECORD];
+	unsigned k = 0;
 
-	for (i = 0; i < n && sched_pick(&w->sched, conn, w->now_us, &pick); i++, p += CELL_LEN) {
-		if (pick.slot == SLOT_NONE) {
-			/* Its id is free again only now (interop L22). */
-			pack_destroy(w, p, &pick);
-			leg_gone(w, pick.leg, 0);
-			continue;
-		}
-		memcpy(p, slot_at(&w->sched, pick.slot)->head, CELL_LEN);
-		slot_give(&w->sched, pick.slot);
-		if (pick.leg != SLOT_NONE)
-			drained(w, &pick);
+	for (; k < n && sched_pick(&w->sched, conn, w->now_us, &pick[k]); k++)
+		if (k < PACK_AHEAD)
+			slot_fetch(&w->sched, pick[k].slot);
+	for (unsigned i = 0; i < k; i++, p += CELL_LEN) {
+		if (i + PACK_AHEAD < k)
+			slot_fetch(&w->sched, pick[i + PACK_AHEAD].slot);
+		pack_one(w, p, &pick[i]);
 	}
-	w->figures->cells_out += i;
-	return i;
+	w->figures->cells_out += k;
+	return k;
 }
 
 /* Cells that fit into what TCP would send at once; at least one when nothing is under way, so that

@@ -86,6 +86,7 @@ static bool circ_takes(struct worker *w, uint32_t circ, unsigned ahead)
 	    w->sched.leg[leg].n + ahead < w->params[CTL_PARAM_CELLQ_HIGH])
 		return true;
 	k->blocked = 1;
+	sched_watch(&w->sched, leg);
 	return false;
 }
 
