@@ -215,6 +215,8 @@ static void *sched_make(uint64_t size)
 	q->n = size;
 	q->now_us = NOW_US;
 	must(sched_init(&q->sched, &cf, q->now_us));
+	for (uint32_t i = 0; i < cf.n_conns; i++)
+		sched_conn_start(&q->sched, i);
 	for (uint32_t i = 0; i < size; i++)
 		sched_leg_start(&q->sched, i, i / PER_CONN);
 	for (uint32_t i = 0; i < size * IN_QUEUES; i++)

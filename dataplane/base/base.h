@@ -46,10 +46,13 @@ static inline uint32_t wid_index(wid id)
 	return id >> 32 & 0xffffff;
 }
 
-/* Slots give out indices 0..n-1 with generations. A freed index is used again as late as
- * possible (first in, first out). */
+/* Slots give out indices 0..n-1 with generations. A freed index rests until SLOTS_REST others are
+ * free too, and is used again then, first in, first out: columns are touched only as far as they
+ * were once needed, and untouched memory costs nothing. */
+#define SLOTS_REST 1024
 struct slots {
 	uint32_t n, n_used;
+	uint32_t n_touched; /* were ever in use: the first ones */
 	uint32_t free_head, free_tail;
 	unsigned worker;
 	uint32_t *gen;	/* odd: in use; even: free */
@@ -61,6 +64,10 @@ void slots_fini(struct slots *s);
 /* An index, or SLOT_NONE when all are in use. */
 uint32_t slots_take(struct slots *s);
 void slots_give(struct slots *s, uint32_t index);
+static inline bool slots_full(const struct slots *s)
+{
+	return s->n_used == s->n;
+}
 static inline bool slots_live(const struct slots *s, uint32_t index)
 {
 	return index < s->n && (s->gen[index] & 1);
@@ -300,7 +307,8 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len);
 /* The same for one 64-bit word, cheaper. */
 uint64_t hash_u64(const struct hash_key *key, uint64_t v);
 
-/* map: 64-bit key to 32-bit value, open addressing, fixed capacity, keyed. Key 0 is not allowed. */
+/* map: 64-bit key to 32-bit value, open addressing, keyed. Key 0 is not allowed. It begins small and
+ * doubles, up to what max entries need: a doubling moves all entries at once (50 ns each). */
 struct map_entry {
 	uint64_t key;
 	uint32_t value;
@@ -311,10 +319,10 @@ struct map {
 	uint32_t mask, n, max;
 	struct map_entry *entries;
 };
-/* Holds up to max entries. 0 or ERR_FULL. */
+/* Holds up to max entries, at most 2^29. 0 or ERR_FULL. */
 int map_init(struct map *m, uint32_t max, struct hash_key key);
 void map_fini(struct map *m);
-/* 0, or ERR_FULL; an existing key gets the new value. */
+/* 0, or ERR_FULL: max entries, or no memory for more; an existing key gets the new value. */
 int map_put(struct map *m, uint64_t key, uint32_t value);
 /* The value, or SLOT_NONE. */
 uint32_t map_get(const struct map *m, uint64_t key);

@@ -70,11 +70,13 @@ uint64_t hash_u64(const struct hash_key *key, uint64_t v)
 	return sip_end(&s);
 }
 
+#define MAP_FIRST 1024
+
 int map_init(struct map *m, uint32_t max, struct hash_key key)
 {
 	uint32_t cap = 16;
 
-	while (cap < max * 2 && cap < 1u << 30)
+	while (cap < max * 2 && cap < MAP_FIRST)
 		cap *= 2;
 	*m = (struct map) {.key = key, .mask = cap - 1, .max = max};
 	m->entries = column_new(cap, sizeof(*m->entries));
@@ -103,6 +105,23 @@ static uint32_t map_find(const struct map *m, uint64_t key)
 	return i;
 }
 
+static int map_grow(struct map *m)
+{
+	size_t cap = (size_t)m->mask + 1;
+	struct map wide = *m;
+
+	wide.entries = column_new(cap * 2, sizeof(*m->entries));
+	if (!wide.entries)
+		return ERR_FULL;
+	wide.mask = (uint32_t)(cap * 2 - 1);
+	for (size_t i = 0; i < cap; i++)
+		if (m->entries[i].key)
+			wide.entries[map_find(&wide, m->entries[i].key)] = m->entries[i];
+	column_free(m->entries, cap, sizeof(*m->entries));
+	*m = wide;
+	return 0;
+}
+
 int map_put(struct map *m, uint64_t key, uint32_t value)
 {
 	struct map_entry *e = &m->entries[map_find(m, key)];
@@ -110,6 +129,11 @@ int map_put(struct map *m, uint64_t key, uint32_t value)
 	if (!e->key) {
 		if (m->n >= m->max)
 			return ERR_FULL;
+		if (m->n >= (m->mask + 1) / 2) {
+			if (map_grow(m) < 0)
+				return ERR_FULL;
+			e = &m->entries[map_find(m, key)];
+		}
 		m->n++;
 		e->key = key;
 	}

@@ -38,16 +38,14 @@ void column_free(void *column, size_t n, size_t size)
 
 int slots_init(struct slots *s, unsigned worker, uint32_t n)
 {
-	*s = (struct slots) {.n = n, .worker = worker, .free_head = n ? 0 : SLOT_NONE};
-	s->free_tail = n ? n - 1 : SLOT_NONE;
+	*s = (struct slots) {
+		.n = n, .worker = worker, .free_head = SLOT_NONE, .free_tail = SLOT_NONE};
 	s->gen = column_new(n, sizeof(*s->gen));
 	s->next = column_new(n, sizeof(*s->next));
 	if (!s->gen || !s->next || n > 1u << 24) {
 		slots_fini(s);
 		return ERR_FULL;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		s->next[i] = i + 1 < n ? i + 1 : SLOT_NONE;
 	return 0;
 }
 
@@ -60,13 +58,17 @@ void slots_fini(struct slots *s)
 
 uint32_t slots_take(struct slots *s)
 {
-	uint32_t index = s->free_head;
+	uint32_t index = s->free_head, n_resting = s->n_touched - s->n_used;
 
-	if (index == SLOT_NONE)
+	if (s->n_touched < s->n && n_resting < SLOTS_REST) {
+		index = s->n_touched++;
+	} else if (index == SLOT_NONE) {
 		return SLOT_NONE;
-	s->free_head = s->next[index];
-	if (s->free_head == SLOT_NONE)
-		s->free_tail = SLOT_NONE;
+	} else {
+		s->free_head = s->next[index];
+		if (s->free_head == SLOT_NONE)
+			s->free_tail = SLOT_NONE;
+	}
 	s->gen[index]++; /* even to odd */
 	s->n_used++;
 	return index;

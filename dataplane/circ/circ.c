@@ -16,7 +16,6 @@ int circs_init(struct circs *c, unsigned worker, uint32_t n_circs, uint32_t n_le
 		circs_fini(c);
 		return ERR_FULL;
 	}
-	memset(c->conn_legs, 0xff, n_conns * sizeof(*c->conn_legs));
 	return 0;
 }
 
@@ -62,7 +61,7 @@ void circ_free(struct circs *c, uint32_t circ)
 
 uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enum circ_side side)
 {
-	uint32_t i, first = c->conn_legs[conn];
+	uint32_t i, first = conn_legs(c, conn);
 
 	if (leg_find(c, conn, circ_id) != SLOT_NONE)
 		return SLOT_NONE;
@@ -76,7 +75,7 @@ uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enu
 	c->leg[i] = (struct leg) {circ, conn, circ_id, first, SLOT_NONE, (uint8_t)side, {0}};
 	if (first != SLOT_NONE)
 		c->leg[first].prev = i;
-	c->conn_legs[conn] = i;
+	c->conn_legs[conn] = i + 1;
 	return i;
 }
 
@@ -97,7 +96,7 @@ void leg_free(struct circs *c, uint32_t leg)
 	struct leg *k = &c->leg[leg];
 
 	if (k->prev == SLOT_NONE)
-		c->conn_legs[k->conn] = k->next;
+		c->conn_legs[k->conn] = k->next + 1;
 	else
 		c->leg[k->prev].next = k->next;
 	if (k->next != SLOT_NONE)

@@ -47,7 +47,7 @@ struct circs {
 	struct circ *circ;
 	struct leg *leg;
 	uint8_t (*tag)[CIRC_TAG]; /* control's, kept unread for a replay */
-	uint32_t *conn_legs;	  /* head of the legs of each conn */
+	uint32_t *conn_legs;	  /* 1 + head of the legs of each conn: 0, as memory begins, is none */
 	uint16_t *conn_pending;	  /* CREATEs of each conn with control */
 	uint32_t n_conns;
 	struct map by_id; /* (conn, circuit id) -> leg */
@@ -71,6 +71,11 @@ uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enu
 uint32_t leg_draw(struct circs *c, uint32_t conn, bool initiator, wid circ, enum circ_side side,
 		  struct rng *rng);
 void leg_free(struct circs *c, uint32_t leg);
+/* The first leg of a conn, or SLOT_NONE. */
+static inline uint32_t conn_legs(const struct circs *c, uint32_t conn)
+{
+	return c->conn_legs[conn] - 1;
+}
 
 static inline uint64_t leg_key(uint32_t conn, uint32_t circ_id)
 {

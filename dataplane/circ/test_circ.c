@@ -31,7 +31,7 @@ static void test_ids(void **state)
 	}
 	leg_free(&c, a);
 	assert_int_equal(leg_find(&c, 3, 77), SLOT_NONE);
-	assert_int_equal(c.conn_legs[3], SLOT_NONE);
+	assert_int_equal(conn_legs(&c, 3), SLOT_NONE);
 	assert_int_not_equal(leg_new(&c, 3, 77, id, SIDE_P), SLOT_NONE);
 	circ_set_state(&c, circ, CIRC_OPEN);
 	assert_int_equal(c.conn_pending[3], 0);

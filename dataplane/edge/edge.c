@@ -16,13 +16,12 @@ int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_co
 		edge_fini(e);
 		return ERR_FULL;
 	}
-	memset(e->conn_stream, 0xff, n_conns * sizeof(*e->conn_stream));
 	return 0;
 }
 
 void edge_fini(struct edge *e)
 {
-	for (uint32_t i = 0; e->stream && i < e->slots.n; i++) {
+	for (uint32_t i = 0; e->stream && i < e->slots.n_touched; i++) {
 		pipe_free(&e->stream[i].in);
 		pipe_free(&e->stream[i].out);
 	}
@@ -81,7 +80,7 @@ static void far_end_close(struct edge *e, struct stream *s, bool flush, uint64_t
 {
 	if (s->conn == SLOT_NONE)
 		return;
-	e->conn_stream[s->conn] = SLOT_NONE;
+	e->conn_stream[s->conn] = 0;
 	if (flush && s->state == STREAM_OPEN)
 		tcp_close(e->tcp, s->conn, now_us);
 	else
@@ -123,7 +122,7 @@ void edge_connecting(struct edge *e, uint32_t stream, uint32_t conn, uint32_t tt
 	s->state = STREAM_CONNECTING;
 	s->conn = conn;
 	s->ttl = ttl;
-	e->conn_stream[conn] = stream;
+	e->conn_stream[conn] = stream + 1;
 }
 
 void edge_dir(struct edge *e, uint32_t stream)

@@ -51,7 +51,7 @@ struct stream {
 struct edge {
 	struct slots slots;
 	struct stream *stream;
-	uint32_t *conn_stream; /* stream of each exit conn; SLOT_NONE */
+	uint32_t *conn_stream; /* 1 + stream of each exit conn: 0, as memory begins, is none */
 	uint32_t n_conns;
 	struct map by_id; /* (circ, stream id) -> stream */
 	uint32_t ready_head, ready_tail;
@@ -68,6 +68,11 @@ void edge_fini(struct edge *e);
 /* A stream in state STREAM_ASKED, put at the head of its circuit's list. ERR_NOT_NOW when the id is
  * in use on that circuit, ERR_FULL when all streams are; else its index. */
 int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command);
+/* The stream of an exit conn, or SLOT_NONE. */
+static inline uint32_t edge_stream_of(const struct edge *e, uint32_t conn)
+{
+	return e->conn_stream[conn] - 1;
+}
 static inline uint64_t stream_key(uint32_t circ, uint16_t id)
 {
 	return (uint64_t)(circ + 1) << 16 | id;

@@ -20,10 +20,6 @@ int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 		return ERR_FULL;
 	}
 	s->n_free = cf->n_slots;
-	for (uint32_t i = 0; i < cf->n_conns; i++)
-		s->conn[i] = (struct sched_conn) {
-			SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0,
-			SLOT_NONE, SLOT_NONE, 0,	 0, 0,	       {0}};
 	return 0;
 }
 
@@ -102,8 +98,20 @@ void sched_turn(struct sched *s, uint32_t conn)
 	sched_wake(s, conn);
 }
 
+void sched_conn_start(struct sched *s, uint32_t conn)
+{
+	s->conn[conn] = (struct sched_conn) {.root = SLOT_NONE,
+					     .own_head = SLOT_NONE,
+					     .own_tail = SLOT_NONE,
+					     .destroy_head = SLOT_NONE,
+					     .destroy_tail = SLOT_NONE,
+					     .next = SLOT_NONE,
+					     .prev = SLOT_NONE};
+}
+
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
 {
+	s->n_legs = MAX(s->n_legs, leg + 1);
 	s->leg[leg] = (struct sched_leg) {.head = SLOT_NONE,
 					  .tail = SLOT_NONE,
 					  .conn = conn,
@@ -199,8 +207,7 @@ void sched_conn_clear(struct sched *s, uint32_t conn)
 		slot_give(s, slot);
 	}
 	sched_sleep(s, conn);
-	*c = (struct sched_conn) {SLOT_NONE, SLOT_NONE, SLOT_NONE, 0, SLOT_NONE, SLOT_NONE, 0,
-				  SLOT_NONE, SLOT_NONE, 0,	   0, 0,	 {0}};
+	sched_conn_start(s, conn);
 }
 
 uint32_t sched_waiting(const struct sched *s, uint32_t conn)
@@ -290,7 +297,7 @@ unsigned sched_oldest(const struct sched *s, uint32_t *legs, unsigned max)
 {
 	unsigned n = 0, at;
 
-	for (uint32_t i = 0; max && i < s->cf.n_legs; i++) {
+	for (uint32_t i = 0; max && i < s->n_legs; i++) {
 		if (!s->leg[i].n)
 			continue;
 		if (n == max && waits_since(s, i) >= waits_since(s, legs[n - 1]))

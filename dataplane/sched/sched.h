@@ -56,6 +56,7 @@ struct sched {
 	struct slot *slots;
 	uint32_t *free_slots, n_free, n_touched;
 	struct sched_leg *leg;
+	uint32_t n_legs; /* the first ones were ever in use */
 	struct sched_conn *conn;
 	uint32_t active, active_tail; /* list of conns with something to send */
 	uint64_t epoch_us;	      /* time 0 of the weights */
@@ -88,6 +89,8 @@ static inline uint32_t slots_in_use(const struct sched *s)
 }
 
 /* ---- in ---- */
+/* A conn begins, with nothing that waits: call once before anything else of it. */
+void sched_conn_start(struct sched *s, uint32_t conn);
 /* A leg begins to wait on its conn: call once before its first cell. */
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
 /* Queues a filled slot (head and payload) behind the leg's others. The queue's length after it. */
@@ -131,7 +134,7 @@ bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t i
 
 /* ---- memory pressure ---- */
 /* The legs whose oldest cells have waited longest, at most max, longest first; how many. Walks all
- * legs: for emergencies. */
+ * legs that were ever in use: for emergencies. */
 unsigned sched_oldest(const struct sched *s, uint32_t *legs, unsigned max);
 
 #endif

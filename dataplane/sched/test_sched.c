@@ -17,6 +17,8 @@ static void start(struct sched *s)
 	struct sched_config cf = {4, LEGS, 4096, &counts, params};
 
 	assert_int_equal(sched_init(s, &cf, 0), 0);
+	for (uint32_t i = 0; i < cf.n_conns; i++)
+		sched_conn_start(s, i);
 	for (uint32_t i = 0; i < LEGS; i++)
 		sched_leg_start(s, i, 1 + i % 2);
 }

@@ -286,7 +286,8 @@ struct tcp {
 	} * paths;
 	/* segments in flight */
 	struct sent *sent;
-	uint32_t sent_free;
+	uint32_t sent_free;  /* its last is sent_fresh */
+	uint32_t sent_fresh; /* never used yet, and all behind it: their memory is untouched */
 	/* buffers */
 	struct rte_mempool *pools[TCP_POOLS], *headers, *pieces;
 	struct reass *reass;

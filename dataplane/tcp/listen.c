@@ -189,7 +189,7 @@ static void half_ack(struct tcp *t, uint32_t i, struct in *in, uint64_t now_us)
 		return;
 	}
 	/* Kept: the peer's data will ask again. */
-	if (!t->accepting || t->slots.free_head == SLOT_NONE) {
+	if (!t->accepting || slots_full(&t->slots)) {
 		tcp_count(t, not_accepting);
 		return;
 	}
@@ -225,7 +225,7 @@ static void syn_in(struct tcp *t, struct listener *l, const struct in *in, uint6
 		tcp_count(t, not_accepting);
 		return;
 	}
-	if (l->n_half < l->backlog && t->half_slots.free_head != SLOT_NONE) {
+	if (l->n_half < l->backlog && !slots_full(&t->half_slots)) {
 		half_new(t, in, (uint8_t)(l - t->listeners), now_us);
 		return;
 	}
@@ -255,7 +255,7 @@ void listen_in(struct tcp *t, const struct in *in, uint64_t now_us)
 	    cookie_check(t, in, &syn, now_us)) {
 		struct in copy = *in;
 
-		if (!t->accepting || t->slots.free_head == SLOT_NONE) {
+		if (!t->accepting || slots_full(&t->slots)) {
 			tcp_count(t, not_accepting);
 			return;
 		}

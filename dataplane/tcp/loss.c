@@ -10,9 +10,7 @@ int sent_init(struct tcp *t)
 	t->sent = column_new(n, sizeof(*t->sent));
 	if (!t->sent)
 		return ERR_FULL;
-	for (uint32_t i = 0; i < n; i++)
-		t->sent[i].next = i + 1 < n ? i + 1 : SLOT_NONE;
-	t->sent_free = 0;
+	t->sent_free = t->sent_fresh = 0;
 	return 0;
 }
 
@@ -72,6 +70,8 @@ static uint32_t sent_take(struct tcp *t)
 
 	if (i == SLOT_NONE)
 		tcp_count(t, no_sent);
+	else if (i == t->sent_fresh)
+		t->sent_free = ++t->sent_fresh < t->cfg.n_sent ? t->sent_fresh : SLOT_NONE;
 	else
 		t->sent_free = t->sent[i].next;
 	return i;

@@ -349,8 +349,8 @@ void bare_do_cell(struct bare *b, struct reader *r)
 	struct leg *leg;
 
 	/* Circuit ids that we drew are at random: name them by the order of their legs. */
-	if (which & 64 && b->w->circs.conn_legs[b->link[which & 1]] != SLOT_NONE) {
-		leg = &b->w->circs.leg[b->w->circs.conn_legs[b->link[which & 1]]];
+	if (which & 64 && conn_legs(&b->w->circs, b->link[which & 1]) != SLOT_NONE) {
+		leg = &b->w->circs.leg[conn_legs(&b->w->circs, b->link[which & 1])];
 		id = leg->circ_id;
 	}
 	bare_cell(b, which & 1, id, command, bytes, n);

@@ -88,8 +88,8 @@ void leg_kill(struct worker *w, uint32_t leg, uint8_t reason)
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason)
 {
 	cells_flush(w);
-	while (w->circs.conn_legs[conn] != SLOT_NONE)
-		leg_gone(w, w->circs.conn_legs[conn], reason);
+	while (conn_legs(&w->circs, conn) != SLOT_NONE)
+		leg_gone(w, conn_legs(&w->circs, conn), reason);
 }
 
 /* ---- memory ---- */
@@ -150,7 +150,7 @@ static uint32_t heaviest(const struct worker *w)
 	uint64_t most = 0, mem;
 	uint32_t circ = SLOT_NONE;
 
-	for (uint32_t i = 0; i < w->edge.slots.n; i++) {
+	for (uint32_t i = 0; i < w->edge.slots.n_touched; i++) {
 		const struct stream *s = &w->edge.stream[i];
 
 		if (s->state == STREAM_FREE || s->state == STREAM_ENDED)

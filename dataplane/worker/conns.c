@@ -52,6 +52,7 @@ void conn_row_new(struct worker *w, uint32_t conn, uint64_t cookie)
 {
 	struct conn *k = &w->conn[conn];
 
+	sched_conn_start(&w->sched, conn);
 	*k = (struct conn) {.cookie = cookie,
 			    .next_read = k->next_read,
 			    .reading = k->reading,
@@ -130,7 +131,7 @@ static void link_event(struct worker *w, const struct tcp_event *ev)
 
 static void exit_closed(struct worker *w, uint32_t conn, uint8_t reason)
 {
-	uint32_t stream = w->edge.conn_stream[conn];
+	uint32_t stream = edge_stream_of(&w->edge, conn);
 
 	if (stream != SLOT_NONE)
 		stream_end(w, stream, end_of[reason], false);
@@ -139,7 +140,7 @@ static void exit_closed(struct worker *w, uint32_t conn, uint8_t reason)
 
 static void exit_event(struct worker *w, const struct tcp_event *ev)
 {
-	uint32_t stream = w->edge.conn_stream[ev->conn];
+	uint32_t stream = edge_stream_of(&w->edge, ev->conn);
 
 	if (stream != SLOT_NONE) {
 		if (ev->flags & TCP_OPENED)
