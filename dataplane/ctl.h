@@ -33,7 +33,8 @@ struct ctl_head {
 	X(CONN_WRITE, ctl_none)	       /* bytes: TLS before CONN_KEYS, whole link cells after */  \
 	X(CONN_KEYS, ctl_conn_keys)    /* the record layer is the worker's from here */           \
 	X(CONN_READY, ctl_conn_ready)  /* the link handshake is done: cells flow */               \
-	X(CONN_CLOSE, ctl_none)	       /* arg: enum ctl_why; what is queued is sent first */      \
+	X(CONN_CLOSE, ctl_none)	       /* arg: enum ctl_why (IDLE: once no circuit is on it);     \
+					  what is queued is sent first */                         \
 	X(CELL_SEND, ctl_none)	       /* bytes: whole link cells for the link's own queue */     \
 	X(CIRC_ADD, ctl_circ_add)      /* keys of a reserved circuit; bytes: CREATED* payload */  \
 	X(CIRC_EXTEND, ctl_circ_extend) /* bytes: CREATE2 payload (type, length, data) */        \

@@ -111,7 +111,7 @@ struct links {
 	uint32_t *free_slots, n_free;
 	struct map by_conn, by_id; /* slots; by_id: head of a chain */
 	struct link *time_first, *time_last;
-	uint64_t serial;
+	uint64_t serial, age_us; /* age_us: when to look for old links again */
 	unsigned next_worker;
 	struct waiter *answered, **answered_end;
 	bool answering;
@@ -160,6 +160,10 @@ void reach_opened(struct links *l, struct link *k);
 /* A dial that failed before it opened: takes d, dials the next address, or tells who waits. */
 void reach_failed(struct links *l, struct dial *d, unsigned reason);
 void reach_answer(struct links *l);
+/* After a link to k's relay opened or became canonical: the worse ones are retired (L24). */
+void reach_rank(struct links *l, const struct link *k);
+/* Retires what is too old. */
+void reach_age(struct links *l);
 void dial_free(struct dial *d);
 
 #endif

@@ -103,14 +103,18 @@ typedef void (*link_cb)(void *arg, wid conn, unsigned reason);
 wid link_get(struct links *l, const struct link_target *t, link_cb cb, void *arg, unsigned *reason);
 /* Forgets every waiting (cb, arg). The dial goes on. */
 void link_forget(struct links *l, link_cb cb, void *arg);
-/* No new circuits over this link from us; it closes when idle. */
+/* No new circuits over this link from us; it closes when idle. The same happens to links over a
+ * week old, and to those that are worse than another one to the same relay (interop L24). */
 void link_mark_bad(struct links *l, wid conn);
+/* Is there a link with that relay other than one that it dialled over this family (4 or 6)?
+ * give_up: such links are marked bad. */
+bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int family, bool give_up);
 
 /* ---- figures ---- */
 struct links_stats {
 	uint64_t accepted, dialled, opened_in, opened_out, closed;
 	uint64_t tls_failed, handshake_failed, timed_out, refused_full, dial_failed, dial_cached;
-	uint64_t identity_mismatch, stray_messages, reused, door_full;
+	uint64_t identity_mismatch, stray_messages, reused, door_full, retired;
 	uint64_t link_proto[6];	 /* opened, by version */
 	uint64_t tls_version[2]; /* 1.2, 1.3 */
 	uint32_t n_links, n_handshakes, n_dials;

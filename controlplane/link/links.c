@@ -8,6 +8,7 @@
 #define MAX_HANDSHAKES 4096
 #define HANDSHAKE_US   (300ull * 1000000)
 #define RETRY_US       1000000
+#define AGE_US	       60000000 /* between two looks for links that are too old */
 #define TAG_VERSION    1
 
 /* What CONN_READY's tag holds, for the control after us. */
@@ -520,6 +521,10 @@ void links_tick(struct links *l)
 {
 	struct link *k;
 
+	if (l->now_us >= l->age_us) {
+		l->age_us = l->now_us + AGE_US;
+		reach_age(l);
+	}
 	while ((k = l->time_first) && k->deadline_us <= l->now_us) {
 		time_remove(l, k);
 		if (k->state == LINK_CLOSING) {
@@ -553,15 +558,19 @@ void links_reclassify(struct links *l)
 	for (uint32_t i = 0; i < l->config.max_links; i++) {
 		struct link_peer *p = l->slot[i] ? &l->slot[i]->peer : NULL;
 		const uint8_t *ed = p && p->has_ed ? p->ed_id : NULL;
+		bool was;
 
 		if (!p || l->slot[i]->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
 			continue;
 		p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed)
 				  ? CTL_PEER_RELAY
 				  : CTL_PEER_UNKNOWN_RELAY;
+		was = p->canonical;
 		if (l->config.listed_at &&
 		    l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
 			p->canonical = true;
+		if (p->canonical != was)
+			reach_rank(l, l->slot[i]);
 	}
 }
 
@@ -575,14 +584,6 @@ const struct link_peer *link_peer(const struct links *l, wid conn)
 bool links_seen_inbound(const struct links *l, unsigned family)
 {
 	return l->seen_inbound[family == 6];
-}
-
-void link_mark_bad(struct links *l, wid conn)
-{
-	struct link *k = link_find(l, conn);
-
-	if (k)
-		k->bad = true;
 }
 
 const struct links_stats *links_stats(const struct links *l)

@@ -281,6 +281,82 @@ void reach_failed(struct links *l, struct dial *d, unsigned reason)
 	reach_answer(l);
 }
 
+/* ---- links that are not to be used any more (interop L24) ---- */
+
+/* No new circuits over it from us, and it closes when the last one on it has ended. A door that is
+ * full is asked again with the next reason. */
+static void retire(struct links *l, struct link *k)
+{
+	if (k->state != LINK_OPEN || k->bad)
+		return;
+	k->bad = door_send(l->config.door, wid_worker(k->peer.conn), CTL_CONN_CLOSE, k->peer.conn,
+			   CTL_WHY_IDLE, NULL, 0, NULL, 0) == 0;
+	l->stats.retired += k->bad;
+}
+
+void link_mark_bad(struct links *l, wid conn)
+{
+	struct link *k = link_find(l, conn);
+
+	if (k)
+		retire(l, k);
+}
+
+static bool same_relay(const struct link_peer *a, const struct link_peer *b)
+{
+	return !memcmp(a->rsa_id, b->rsa_id, KEYS_RSA_ID) && a->has_ed == b->has_ed &&
+	       !memcmp(a->ed_id, b->ed_id, KEYS_ED_ID);
+}
+
+/* Of the links to k's relay the best one stays; if it is canonical no other is needed, else no
+ * other to the same address. */
+void reach_rank(struct links *l, const struct link *k)
+{
+	uint32_t head = map_get(&l->by_id, link_id_key(l, k->peer.rsa_id));
+	const struct link_peer *best = NULL, *p;
+
+	for (uint32_t at = head; at != SLOT_NONE; at = l->slot[at]->id_next) {
+		p = &l->slot[at]->peer;
+		if (!l->slot[at]->bad && same_relay(p, &k->peer) && (!best || better(p, best)))
+			best = p;
+	}
+	for (uint32_t at = best ? head : SLOT_NONE; at != SLOT_NONE; at = l->slot[at]->id_next) {
+		p = &l->slot[at]->peer;
+		if (same_relay(p, best) && better(best, p) &&
+		    (best->canonical || addr_same_ip(&best->remote, &p->remote)))
+			retire(l, l->slot[at]);
+	}
+}
+
+void reach_age(struct links *l)
+{
+	for (uint32_t i = 0; i < l->config.max_links; i++) {
+		struct link *k = l->slot[i];
+
+		if (k && k->peer.kind != CTL_PEER_CLIENT &&
+		    l->now_us - k->peer.since_us > LINK_OLD_US)
+			retire(l, k);
+	}
+}
+
+bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int family, bool give_up)
+{
+	uint32_t at = map_get(&l->by_id, link_id_key(l, rsa_id));
+	bool is_there = false;
+
+	for (; at != SLOT_NONE; at = l->slot[at]->id_next) {
+		const struct link_peer *p = &l->slot[at]->peer;
+
+		if (memcmp(p->rsa_id, rsa_id, KEYS_RSA_ID) ||
+		    (!p->initiator && p->remote.family == family))
+			continue;
+		is_there = true;
+		if (give_up)
+			retire(l, l->slot[at]);
+	}
+	return is_there;
+}
+
 /* Also serves dials to the same relay that are still under way: it may have dialled us meanwhile.
  */
 void reach_opened(struct links *l, struct link *k)
@@ -294,5 +370,6 @@ void reach_opened(struct links *l, struct link *k)
 	for (struct link *other = l->time_first; other; other = other->time_next)
 		if (other->dial && fits(l, k, &other->dial->target))
 			wait_answer(l, other->dial, conn, DESTROY_NONE);
+	reach_rank(l, k);
 	reach_answer(l);
 }

@@ -138,13 +138,76 @@ static void crossing_dials(void **state)
 	assert_true(back->ready && in->ready);
 	assert_int_equal(answered.n, 2);
 	assert_int_equal(links_stats(DIALS->links)->n_relays, 2);
-	/* the older one goes on to be used; when it closes, the other */
+	/* the older one goes on to be used, the other is given up on both sides */
+	assert_true(in->retired && back->retired);
+	assert_false(w.a->retired || w.b->retired);
 	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), w.a->conn);
 	link_mark_bad(DIALS->links, w.a->conn);
-	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), in->conn);
-	fake_close(in, CTL_WHY_DONE);
+	assert_true(w.a->retired);
 	assert_int_equal(link_get(DIALS->links, &to_b, on_link, NULL, &reason), WID_NONE);
+	assert_int_equal(links_stats(DIALS->links)->retired, 2);
+	fake_close(in, CTL_WHY_DONE);
 	fake_close(w.a, CTL_WHY_DONE);
+}
+
+/* Of two links to one relay: which stays (interop L24). The first is the older one. */
+static void the_better_stays(void **state)
+{
+	enum { NEITHER, FIRST, SECOND };
+	static const struct {
+		bool canonical[2], named_us[2];
+		uint8_t last_octet[2]; /* of the peer's address */
+		bool same_ed;
+		int goes;
+	} rows[] = {
+		{{true, true}, {true, true}, {1, 1}, true, SECOND},    /* age */
+		{{true, true}, {false, true}, {1, 1}, true, FIRST},    /* canonical to the peer */
+		{{false, true}, {true, false}, {1, 1}, true, FIRST},   /* canonical comes first */
+		{{true, false}, {false, true}, {1, 2}, true, SECOND},  /* also to another address */
+		{{false, false}, {true, true}, {1, 2}, true, NEITHER}, /* else only to the same */
+		{{false, false}, {true, true}, {1, 1}, true, SECOND},
+		{{true, true}, {true, true}, {1, 1}, false, NEITHER}, /* another relay */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_end *e[2];
+
+		relay_start(SERVES, 8);
+		for (unsigned k = 0; k < 2; k++) {
+			relay_start(DIALS, 8);
+			clock_to(now_us + 1000000);
+			e[k] = dial_whole().b;
+		}
+		for (unsigned k = 0; k < 2; k++) {
+			struct link *link = link_find(SERVES->links, e[k]->conn);
+
+			link->bad = e[k]->retired = false;
+			link->peer.canonical = rows[i].canonical[k];
+			link->peer.named_us = rows[i].named_us[k];
+			link->peer.remote.ip[3] = rows[i].last_octet[k];
+			link->peer.ed_id[0] ^= k && !rows[i].same_ed;
+		}
+		reach_rank(SERVES->links, link_find(SERVES->links, e[0]->conn));
+		assert_int_equal(e[0]->retired, rows[i].goes == FIRST);
+		assert_int_equal(e[1]->retired, rows[i].goes == SECOND);
+	}
+}
+
+/* Which links stand in the way of a proof that our ORPort of a family is reachable. */
+static void other_ways(void **state)
+{
+	struct wire w = dial_whole();
+	const uint8_t *a = keys_rsa_id(DIALS->keys), *b = keys_rsa_id(SERVES->keys);
+
+	assert_false(links_other_way(SERVES->links, b, 4, true)); /* no link at all */
+	assert_false(links_other_way(SERVES->links, a, 4, true)); /* dialled us, over IPv4 */
+	assert_true(links_other_way(SERVES->links, a, 6, false));
+	assert_false(w.b->retired);
+	assert_true(links_other_way(SERVES->links, a, 6, true));
+	assert_true(w.b->retired);
+	assert_true(links_other_way(DIALS->links, b, 4, false)); /* we dialled */
+	fake_close(w.a, CTL_WHY_DONE);
+	assert_false(links_other_way(DIALS->links, b, 4, false));
 }
 
 static void old_links(void **state)
@@ -158,6 +221,14 @@ static void old_links(void **state)
 	clock_to(now_us + 1);
 	assert_int_equal(link_get(DIALS->links, &t, on_link, NULL, &reason), WID_NONE);
 	assert_non_null(link_peer(DIALS->links, w.a->conn));
+	assert_false(w.a->retired);
+	fake_door_full = true;
+	links_tick(DIALS->links);
+	fake_door_full = false;
+	assert_false(w.a->retired);
+	clock_to(now_us + 60000000);
+	links_tick(DIALS->links);
+	assert_true(w.a->retired);
 }
 
 static void time_outs(void **state)
@@ -286,7 +357,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(kinds_and_canonical), T(wrong_identity), T(next_address),   T(waiting_together),
 		T(crossing_dials),	T(old_links),	   T(time_outs),      T(limits),
-		T(full_door),		T(replayed),	   T(dataplane_gone),
+		T(full_door),		T(replayed),	   T(dataplane_gone), T(the_better_stays),
+		T(other_ways),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -155,6 +155,8 @@ static void down(struct fake_end *e, uint16_t type, uint32_t arg, const void *bo
 		e->is_ready = *(const struct ctl_conn_ready *)body;
 		e->ready = true;
 		e->held = false;
+	} else if (type == CTL_CONN_CLOSE && arg == CTL_WHY_IDLE) {
+		e->retired = true;
 	} else if (type == CTL_CONN_CLOSE) {
 		e->close_why = arg;
 		e->closed = true;

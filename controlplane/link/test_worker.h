@@ -17,7 +17,7 @@ struct fake_end {
 	size_t in_len, out_len, cells_len;
 	uint64_t in_offset, out_offset; /* of in[0]; bytes written before keys */
 	bool keyed, eager;		/* eager: sends up all records it has, not one by one */
-	bool versions_seen, held, ready, closed;
+	bool versions_seen, held, ready, closed, retired;
 	unsigned close_why, tls_index;
 	struct ctl_conn_ready is_ready;
 	struct ctl_conn_keys keys;

@@ -43,7 +43,7 @@ struct link {
 	uint32_t held_len;
 	uint32_t n_legs; /* circuits on it: kept by the worker */
 	uint16_t pad_low_ms, pad_high_ms;
-	uint32_t idle_s; /* how long it may live without circuits; drawn once */
+	uint32_t idle_s; /* how long it may live without circuits; drawn once, see link_retire */
 	uint8_t *held;	 /* what came behind NETINFO */
 	uint8_t *early;	 /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
 	uint32_t early_len;
@@ -81,6 +81,8 @@ void link_start(struct links *l, uint32_t conn, uint64_t now_us);
 void link_secured(struct links *l, uint32_t conn);
 /* Control has judged the handshake: cells flow. 0, or ERR_NOT_NOW when it is not held. */
 int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *ready, uint64_t now_us);
+/* An open link is to end as soon as no circuit is on it. */
+void link_retire(struct links *l, uint32_t conn, uint64_t now_us);
 /* Frees what the link holds; the conn carries no link any more. */
 void link_stop(struct links *l, uint32_t conn);
 

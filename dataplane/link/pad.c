@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #define SECOND 1000000ull
+/* idle_s of a link that control wants to see closed; nothing drawn is so short. */
+#define RETIRED 1
 
 static int64_t param(const struct links *l, enum ctl_param_id id)
 {
@@ -56,6 +58,8 @@ static void rearm(struct links *l, uint32_t conn, uint64_t now_us)
 	}
 	if (!k->n_legs)
 		due = MIN(due, k->last_leg_us + k->idle_s * SECOND);
+	else if (k->idle_s == RETIRED)
+		due = MIN(due, now_us + SECOND);
 	wheel_set(&l->timers, conn, MAX(due, now_us + 1000));
 }
 
@@ -81,6 +85,16 @@ int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *read
 	padding_set(l, k);
 	rearm(l, conn, now_us);
 	return 0;
+}
+
+/* A second's grace: what was to become a circuit on it may be on its way. */
+void link_retire(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	struct link *k = &l->col[conn];
+
+	k->idle_s = RETIRED;
+	k->last_leg_us = now_us;
+	rearm(l, conn, now_us);
 }
 
 void link_negotiate(struct links *l, uint32_t conn, const struct cell *c, uint64_t now_us)

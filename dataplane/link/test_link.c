@@ -265,6 +265,39 @@ static void test_padding(void **state)
 	links_fini(&l);
 }
 
+/* A link that control gave up stays for its circuits, and ends a second after the last of them. */
+static void test_retired(void **state)
+{
+	static const struct {
+		bool used; /* padding runs: the timer comes for other reasons, too */
+		unsigned legs;
+	} rows[] = {{false, 0}, {true, 0}, {false, 1}, {true, 1}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t now = 1000000, gone;
+		struct links l;
+
+		start(&l);
+		open_link(&l, 5);
+		now += 1000000;
+		if (rows[i].used)
+			link_used(&l, 1);
+		link_of(&l, 1)->n_legs = rows[i].legs;
+		link_retire(&l, 1, now);
+		gone = now;
+		if (rows[i].legs) {
+			while (now < 120000000)
+				assert_int_not_equal(run_until(&l, &now, 120000000), LINK_DUE_IDLE);
+			link_of(&l, 1)->n_legs = 0;
+			link_of(&l, 1)->last_leg_us = gone = now;
+		}
+		while (run_until(&l, &now, gone + 4000000) == LINK_DUE_PADDING)
+			;
+		assert_true(now - gone >= 1000000 && now - gone < 3000000);
+		links_fini(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_padding),
+		cmocka_unit_test(test_retired),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,11 @@ static void on_conn_close(struct worker *w, const struct down *d)
 {
 	uint32_t conn = link_named(w, d);
 
-	if (conn != SLOT_NONE)
+	if (conn == SLOT_NONE)
+		return;
+	if (d->head.arg == CTL_WHY_IDLE && link_of(&w->links, conn)->state == LINK_OPEN)
+		link_retire(&w->links, conn, w->now_us);
+	else
 		link_shut(w, conn, d->head.arg < N_CTL_WHY ? d->head.arg : CTL_WHY_PROTOCOL);
 }
 
