@@ -103,13 +103,14 @@ void splice_cell(struct worker *w, wid id, wid from, const uint8_t *payload)
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
 }
 
-/* One cell that came from the client's side and is not for us. */
+/* One cell that came from the client's side and is not for us. It goes behind CREATE2 when that has
+ * not been answered yet, as in C tor; while there is no leg at all the circuit ends here. */
 static void pass_forward(struct worker *w, uint32_t circ, const struct onion_item *item,
 			 uint32_t slot)
 {
 	struct circ *k = &w->circs.circ[circ];
 
-	if (k->leg[SIDE_N] && !k->extending) {
+	if (k->leg[SIDE_N]) {
 		circ_queue(w, circ, SIDE_N, item->command, slot);
 		return;
 	}

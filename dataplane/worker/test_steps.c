@@ -132,10 +132,14 @@ static void one_crossing(struct peer_link *l, enum step step, enum cross cross, 
 	house_release(&h);
 	h.hop_silent = false;
 	house_run(&h, 20);
-	if (cross == CROSS_AHEAD && !turns && step != STEP_DONE) {
+	if (cross == CROSS_AHEAD && !turns && step == STEP_ASKED) {
 		/* There is nobody it could be for (interop R7). */
 		assert_true(c->destroyed);
 		assert_int_equal(c->destroy_reason, DESTROY_TORPROTOCOL);
+	} else if (cross == CROSS_AHEAD && step != STEP_ASKED) {
+		/* Also before CREATED2 it goes on to the next hop (interop C18 is for that one). */
+		assert_false(c->destroyed);
+		assert_int_equal(h.hop[0].n_cells, 1);
 	} else if (cross == CROSS_DESTROY) {
 		assert_false(c->destroyed);
 	} else if (cross == CROSS_TRUNCATE) {
