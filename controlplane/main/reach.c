@@ -158,9 +158,17 @@ static int send_down(void *ctx, uint16_t type, wid id, uint32_t arg, const void 
 	return door_send(c->door, wid_worker(id), type, id, arg, body, body_len, bytes, len);
 }
 
+static bool in_the_way(void *ctx, const uint8_t rsa_id[KEYS_RSA_ID], int family, bool retire)
+{
+	struct control *c = ctx;
+
+	return links_other_way(c->links, rsa_id, family, retire);
+}
+
 struct origin_ops reach_origin_ops(struct control *c)
 {
-	return (struct origin_ops) {.get_link = get_link, .send = send_down, .ctx = c};
+	return (struct origin_ops) {
+		.get_link = get_link, .send = send_down, .in_the_way = in_the_way, .ctx = c};
 }
 
 void reach_close(struct control *c)

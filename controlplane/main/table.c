@@ -98,6 +98,9 @@ HANDLER(on_conn_replay)
 	if (rc < 0)
 		door_send(c->door, wid_worker(head->id), CTL_CONN_CLOSE, head->id,
 			  rc == ERR_FULL ? CTL_WHY_RESOURCE : CTL_WHY_PROTOCOL, NULL, 0, NULL, 0);
+	else
+		reach_answered(c,
+			       head->id); /* what it proved to the control before us still holds */
 }
 
 HANDLER(on_replay_end)

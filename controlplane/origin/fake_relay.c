@@ -257,6 +257,16 @@ static int fake_link(void *ctx, const struct dir_target *to,
 	return 0;
 }
 
+/* All but `alone` have a link with us, until they are asked to give it up. */
+static bool fake_in_the_way(void *ctx, const uint8_t rsa_id[20], int family, bool retire)
+{
+	struct fake *f = ctx;
+	bool is_linked = f->alone && memcmp(f->alone, rsa_id, 20) != 0;
+
+	f->n_retired += retire && is_linked;
+	return is_linked;
+}
+
 void fake_init(struct fake *f, struct origin_ops *ops)
 {
 	memset(f, 0, sizeof(*f));
@@ -265,7 +275,7 @@ void fake_init(struct fake *f, struct origin_ops *ops)
 	f->keys.n_onion = 1;
 	handshake_pair_new(&f->keys.onion[0]);
 	handshake_pair_new(&f->keys.junk);
-	*ops = (struct origin_ops) {fake_link, fake_send, f};
+	*ops = (struct origin_ops) {fake_link, fake_send, fake_in_the_way, f};
 }
 
 void fake_fini(struct fake *f)

@@ -61,7 +61,9 @@ struct fake {
 	unsigned n_circs, n_closed, n_fast, n_ntor;
 	uint64_t now_us;
 	struct fake_event *events, **tail; /* what will come up the wall */
-	unsigned late_links;		   /* call-backs come only with fake_run */
+	const uint8_t *alone; /* NULL: nobody has a link with us; else all but this one have */
+	unsigned n_retired;
+	unsigned late_links; /* call-backs come only with fake_run */
 	void (*link_done)(void *arg, wid conn, int why);
 	void *link_arg;
 };

@@ -59,6 +59,7 @@ struct circuit {
 	unsigned n_tags;
 	int family;	 /* CIRC_TEST */
 	unsigned n_drop; /* DROP cells still to send */
+	bool spent;	 /* all DROP cells are sent */
 	struct fetch fetch;
 };
 

@@ -6,6 +6,8 @@
 #define IDLE_US	 60000000ull  /* a fetch waits so long for the next step or byte */
 #define TOTAL_US 600000000ull /* and so long in all */
 #define TEST_US	 300000000ull /* a test circuit lives on so long without use */
+/* And so long behind its last DROP cell: the links that it uses may idle then. */
+#define SPENT_US 5000000ull
 
 struct origin *origin_new(const struct origin_setup *s, uint64_t now_us)
 {
@@ -160,7 +162,7 @@ void origin_closed(struct origin *o, wid circ, int reason, uint64_t now_us)
 static bool is_late(const struct circuit *c, uint64_t now_us)
 {
 	if (c->kind == CIRC_TEST && c->state == CIRC_OPEN)
-		return now_us - c->moved_us > TEST_US;
+		return now_us - c->moved_us > (c->spent ? SPENT_US : TEST_US);
 	return now_us - c->moved_us > IDLE_US || now_us - c->born_us > TOTAL_US;
 }
 

@@ -20,6 +20,10 @@ struct origin_ops {
 	/* One message down, to the worker of id: type ORIGIN_OPEN, ORIGIN_SEND, CIRC_CLOSE. */
 	int (*send)(void *ctx, uint16_t type, wid id, uint32_t arg, const void *body,
 		    size_t body_len, const void *bytes, size_t len);
+	/* Is there a link with that relay over which it would extend to us without proving that our
+	 * ORPort of that family is reachable? retire: such links are to close once they are idle.
+	 */
+	bool (*in_the_way)(void *ctx, const uint8_t rsa_id[20], int family, bool retire);
 	void *ctx;
 };
 struct origin_setup {
@@ -41,8 +45,10 @@ int origin_fetch(void *origin, const struct dir_target *to, const uint8_t *reque
 		 size_t max_len, dir_fetched done, void *arg);
 /* Tests our own ORPort of the family (4 or 6): sees to it that ORIGIN_TESTS circuits are there or
  * under way, each through two other relays (one, when no more are known) to ourselves, reached at
- * that address (T1). That we are reachable shows as an incoming CREATE and is told by circ to
- * dir_set_reachable, not here. 0, or ERR_NOT_NOW: no relays with known keys, or no such address. */
+ * that address (T1). While the family is unproven, the one that dials is a relay without a link
+ * with us, and circuits that opened in vain are replaced at each call. That we are reachable
+ * shows as an incoming CREATE and is told by circ to dir_set_reachable, not here. 0, or
+ * ERR_NOT_NOW: no relays with known keys, or no such address. */
 #define ORIGIN_TESTS 4
 int origin_selftest(struct origin *o, int family, uint64_t now_us);
 /* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over
