@@ -247,7 +247,8 @@ struct ctl_refused {
 	X(NF_CONNTIMEOUT_RELAYS, 3600)                                                            \
 	X(ALLOW_NONEARLY_EXTEND, 0)                                                               \
 	X(KEEPALIVE_S, 300)                                                                       \
-	X(ACCEPTING, 1) /* 0: no new conns, circuits or streams (draining) */
+	X(ACCEPTING, 1)		       /* 0: no new conns, circuits or streams (draining) */      \
+	X(LOG_LEVEL, 2)		       /* enum log_level, of the process */
 /* clang-format on */
 enum ctl_param_id {
 #define X(name, value) CTL_PARAM_##name,

@@ -1,11 +1,8 @@
-/* config.c - loading, comparing and freeing the values of a torrc; where the log goes. */
+/* config.c - loading, comparing and freeing the values of a torrc. */
 #include "controlplane/config/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* The line that a message speaks of: a rule knows the value, not where it stood. */
 static const struct config_line *line_of(const struct config_lines *l, const char *text)
@@ -161,17 +158,11 @@ const char *config_addr_text(const struct config *c, const struct addr *a, char 
 	return addr_text(a, buf);
 }
 
-/* Lines for the journal go to it through stderr: it adds the rest. */
-int config_log_open(const struct config *c, const char *who)
+enum log_level config_log_level(const struct config *c)
 {
-	const struct config_log *t = &c->log_target[0];
-	int fd = t->kind == CONFIG_LOG_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+	unsigned all = 0;
 
-	if (t->kind == CONFIG_LOG_FILE) {
-		fd = open(t->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-		if (fd < 0)
-			return ERR_CONFIG;
-	}
-	log_open(fd, t->level, who);
-	return 0;
+	for (int i = 0; i < c->n_log_targets; i++)
+		all |= c->log_target[i].levels;
+	return all ? (enum log_level)(31 - __builtin_clz(all)) : LOG_ERR;
 }

@@ -33,7 +33,7 @@ struct config_dir_auth {
 };
 
 struct config_log {
-	enum log_level level; /* this one and worse */
+	unsigned levels; /* 1 << enum log_level of each that goes there */
 	enum { CONFIG_LOG_STDERR, CONFIG_LOG_STDOUT, CONFIG_LOG_FILE, CONFIG_LOG_SYSLOG } kind;
 	char *path; /* CONFIG_LOG_FILE */
 };
@@ -135,9 +135,8 @@ const struct addr *config_dial_from(const struct config *c, int family, bool is_
 /* Scrubs an address for a log line: "[scrubbed]" when SafeLogging asks for it. */
 const char *config_addr_text(const struct config *c, const struct addr *a, char buf[ADDR_TEXT]);
 
-/* Opens the log as the Log lines say (the first is served; notice on stdout when there is none).
- * 0 or ERR_CONFIG with errno. */
-int config_log_open(const struct config *c, const char *who);
+/* The most verbose level that some Log line wants. */
+enum log_level config_log_level(const struct config *c);
 
 /* One row of the option table, for `ramson check` and documentation. */
 struct config_row {

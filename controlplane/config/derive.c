@@ -340,78 +340,7 @@ const struct addr *config_dial_from(const struct config *c, int family, bool is_
 	return (family == 4 || family == 6) && a->family ? a : NULL;
 }
 
-/* ---- Log, SafeLogging, limits ---- */
-
-static bool parse_level(const char *text, enum log_level *level)
-{
-	static const char *const names[] = {"err", "warn", "notice", "info", "debug"};
-	size_t len = strcspn(text, "-");
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (len == strlen(names[i]) && strncasecmp(text, names[i], len) == 0) {
-			*level = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool parse_log(const char *line, struct config_log *to)
-{
-	static const char *const kinds[] = {"stderr", "stdout", "file", "syslog"};
-	char text[4096], *words[3];
-	const char *path = NULL;
-	int n;
-
-	snprintf(text, sizeof(text), "%s", line);
-	n = text_words(text, words, ARRAY_LEN(words));
-	if (n < 1 || !parse_level(words[0], &to->level))
-		return false;
-	to->kind = CONFIG_LOG_STDOUT;
-	for (size_t k = 0; n > 1 && k < ARRAY_LEN(kinds); k++) {
-		if (strcasecmp(words[1], kinds[k]) == 0) {
-			to->kind = k;
-			n = -n;
-		}
-	}
-	if (n > 1)
-		return false;
-	n = n < 0 ? -n : n;
-	if ((to->kind == CONFIG_LOG_FILE) != (n == 3))
-		return false;
-	if (n == 3)
-		path = line + (words[2] - text); /* a path may hold blanks */
-	to->path = path ? strdup(path) : NULL;
-	return !path || to->path;
-}
-
-static void drop_logs(struct config *c)
-{
-	for (int i = 0; i < c->n_log_targets; i++)
-		free(c->log_target[i].path);
-	c->n_log_targets = 0;
-}
-
-static void derive_logs(struct config *c, struct config_messages *m)
-{
-	drop_logs(c);
-	for (int i = 0; i < c->log.n; i++) {
-		if (c->n_log_targets < CONFIG_LOGS &&
-		    parse_log(c->log.v[i], &c->log_target[c->n_log_targets]))
-			c->n_log_targets++;
-		else
-			config_say(m, true, NULL, 0,
-				   "Log \"%s\" is not possible: write it like \"notice "
-				   "stdout\", \"info file /var/log/ramson.log\" or \"warn syslog\"",
-				   c->log.v[i]);
-	}
-	if (c->n_log_targets > 1)
-		config_say(m, false, NULL, 0, "only the first of %d Log lines is served yet",
-			   c->n_log_targets);
-	if (!c->n_log_targets)
-		c->log_target[c->n_log_targets++] =
-			(struct config_log) {LOG_NOTICE, CONFIG_LOG_STDOUT, NULL};
-}
+/* ---- SafeLogging, limits ---- */
 
 static void derive_scrub(struct config *c, struct config_messages *m)
 {
@@ -498,7 +427,7 @@ static char *directory_or(const char *given, const char *base_dir, const char *b
 
 void config_derive_drop(struct config *c)
 {
-	drop_logs(c);
+	logs_drop(c);
 	free(c->keys_dir);
 	free(c->cache_dir);
 	c->keys_dir = c->cache_dir = NULL;

@@ -82,6 +82,10 @@ void config_rules(struct config *c, struct config_messages *m);
 /* DirAuthority lines into c->dir_auth. */
 void derive_dir_auths(struct config *c, struct config_messages *m);
 
+/* Log lines into c->log_target. */
+void derive_logs(struct config *c, struct config_messages *m);
+void logs_drop(struct config *c);
+
 /* Splits text at blanks in place; returns how many of at most max words were stored. */
 int text_words(char *text, char *words[], int max);
 /* Exactly len bytes of 2*len hex digits. */

@@ -174,7 +174,6 @@ static void rule_paths(struct config *c, struct config_messages *m)
 		{"KeyDirectory", c->keys_dir},
 		{"CacheDirectory", c->cache_dir},
 		{"PidFile", c->pid_file},
-		{"Log file", c->n_log_targets ? c->log_target[0].path : NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -182,6 +181,13 @@ static void rule_paths(struct config *c, struct config_messages *m)
 			config_say(m, true, NULL, 0,
 				   "%s \"%s\" is a relative path: write it from / on", rows[i].name,
 				   rows[i].path);
+	}
+	for (int i = 0; i < c->n_log_targets; i++) {
+		const char *path = c->log_target[i].path;
+
+		if (path && *path != '/')
+			config_say(m, true, NULL, 0,
+				   "Log file \"%s\" is a relative path: write it from / on", path);
 	}
 }
 

@@ -91,6 +91,17 @@ static void test_bad(void **state)
 		{"Log loud stdout", "Log \"loud stdout\""},
 		{"Log notice file", "Log \"notice file\""},
 		{"Log notice printer", "Log \"notice printer\""},
+		{"Log notice stdout stderr", "Log \"notice stdout stderr\""},
+		{"Log stdout", "Log \"stdout\""},
+		{"Log notice-debug stdout", "Log \"notice-debug stdout\""},
+		{"Log info- stdout", "Log \"info- stdout\""},
+		{"Log [net info stdout", "Log \"[net info stdout\""},
+		{"Log [nets]info stdout", "Log \"[nets]info stdout\""},
+		{"Log [net,]info stdout", "Log \"[net,]info stdout\""},
+		{"Log [~*]info stdout", "Log \"[~*]info stdout\""},
+		{"Log [net] stdout", "Log \"[net] stdout\""},
+		{"Log info file x.log", "relative path"},
+		{"Log info stdout\nLog info file x.log", "relative path"},
 		{"SafeLogging maybe", "SafeLogging"},
 		{"PublishServerDescriptor bridge", "PublishServerDescriptor"},
 		{"MyFamily $1234", "40 hex digits"},
@@ -125,6 +136,53 @@ static void test_bad(void **state)
 		config_messages_free(&m);
 		config_free(&c);
 	}
+}
+
+/* Which of our lines, which have no domain but "general", a Log line takes. */
+static void test_logs(void **state)
+{
+	enum { ERR = 1, WARN = 2, NOTICE = 4, INFO = 8, DEBUG = 16 };
+	static const struct {
+		const char *line;
+		unsigned levels, kind;
+		const char *path;
+	} t[] = {
+		{"notice", ERR | WARN | NOTICE, CONFIG_LOG_STDOUT, NULL},
+		{"NOTICE STDERR", ERR | WARN | NOTICE, CONFIG_LOG_STDERR, NULL},
+		{"debug-err  stdout", 31, CONFIG_LOG_STDOUT, NULL},
+		{"info-notice syslog", NOTICE | INFO, CONFIG_LOG_SYSLOG, NULL},
+		{"warn-warn file /a b ", WARN, CONFIG_LOG_FILE, "/a b"},
+		{"debug-debug err file /file", DEBUG | ERR, CONFIG_LOG_FILE, "/file"},
+		{"[net,mm]debug notice stdout", ERR | WARN | NOTICE, CONFIG_LOG_STDOUT, NULL},
+		{"[General]info stdout", 15, CONFIG_LOG_STDOUT, NULL},
+		{"[ net , general ]info stdout", 15, CONFIG_LOG_STDOUT, NULL},
+		{"[*]info stdout", 15, CONFIG_LOG_STDOUT, NULL},
+		{"[*,~general]info stdout", 0, CONFIG_LOG_STDOUT, NULL},
+		{"[~net]info stdout", 15, CONFIG_LOG_STDOUT, NULL},
+		{"[~net,~general]info err stdout", ERR, CONFIG_LOG_STDOUT, NULL},
+		{"[net,~mm]info stdout", 0, CONFIG_LOG_STDOUT, NULL},
+		{"[handshake]debug [~net,~mm]info notice stdout", 15, CONFIG_LOG_STDOUT, NULL},
+	};
+	char text[512] = "";
+	struct config_messages m;
+	struct config c;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		snprintf(text, sizeof(text), "Log err stderr\nLog %s", t[i].line);
+		assert_int_equal(load(text, &c, &m), 0);
+		assert_int_equal(c.n_log_targets, 2);
+		assert_int_equal(c.log_target[0].levels, ERR);
+		if (c.log_target[1].levels != t[i].levels || c.log_target[1].kind != t[i].kind)
+			fail_msg("row %zu: %x", i, c.log_target[1].levels);
+		if (t[i].path)
+			assert_string_equal(c.log_target[1].path, t[i].path);
+		config_messages_free(&m);
+		config_free(&c);
+	}
+	assert_int_equal(load("Log warn stderr\nLog info-info syslog", &c, &m), 0);
+	assert_int_equal(config_log_level(&c), LOG_INFO);
+	config_messages_free(&m);
+	config_free(&c);
 }
 
 /* What a rule finds is said with the place of the line that it is about. */
@@ -304,7 +362,7 @@ static void test_values(void **state)
 	assert_true(c.is_exit);
 	assert_false(c.publish);
 	assert_int_equal(c.scrub, CONFIG_SCRUB_RELAY);
-	assert_int_equal(c.log_target[0].level, LOG_INFO);
+	assert_int_equal(c.log_target[0].levels, 0xf);
 	assert_string_equal(c.log_target[0].path, "/var/log/a b.log");
 	assert_int_equal(c.relay_rate, 1 << 20);
 	assert_int_equal(c.relay_burst, 1 << 20);
@@ -528,13 +586,13 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad),	cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_places),	cmocka_unit_test(test_units),
-		cmocka_unit_test(test_times),	cmocka_unit_test(test_values),
-		cmocka_unit_test(test_testing), cmocka_unit_test(test_unserved),
-		cmocka_unit_test(test_orport),	cmocka_unit_test(test_files),
-		cmocka_unit_test(test_changed), cmocka_unit_test(test_scrub),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad),	 cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_logs),	 cmocka_unit_test(test_places),
+		cmocka_unit_test(test_units),	 cmocka_unit_test(test_times),
+		cmocka_unit_test(test_values),	 cmocka_unit_test(test_testing),
+		cmocka_unit_test(test_unserved), cmocka_unit_test(test_orport),
+		cmocka_unit_test(test_files),	 cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_scrub),	 cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -133,9 +133,8 @@ static int load(struct control *c, enum mode mode)
 	if (rc < 0)
 		say(&m);
 	config_messages_free(&m);
-	if (rc == 0 && mode == MODE_RUN && (rc = config_log_open(&c->config, "control")) < 0)
-		log_err("Log %s: %s: give the file to User, or name another",
-			c->config.log_target[0].path, strerror(errno));
+	if (rc == 0 && mode == MODE_RUN)
+		log_set_level(config_log_level(&c->config));
 	return rc;
 }
 
@@ -171,6 +170,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	if (mode == MODE_RUN) /* the parent listens */
+		log_open_piped(2, LOG_NOTICE, "control");
 	if (load(&c, mode) < 0)
 		return 2;
 	harden(&c.config);

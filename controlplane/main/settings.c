@@ -28,6 +28,7 @@ static void push_config(struct control *c)
 		{CTL_PARAM_RELAY_RATE, f->relay_bandwidth_rate},
 		{CTL_PARAM_RELAY_BURST, f->relay_bandwidth_burst},
 		{CTL_PARAM_KEEPALIVE_S, f->keepalive_period_s},
+		{CTL_PARAM_LOG_LEVEL, config_log_level(f)},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)

@@ -76,8 +76,7 @@ static void reload(struct control *c)
 		bool same = config_same(&old, &fresh);
 
 		c->config = fresh;
-		if (config_log_open(&c->config, "control") < 0)
-			log_warn("the log could not be opened again");
+		log_set_level(config_log_level(&c->config));
 		reload_rooms(c, same);
 		config_free(&old);
 		log_notice("read the torrc again");

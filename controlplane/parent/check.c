@@ -127,6 +127,15 @@ static void check_user(const struct config *c, struct config_messages *m)
 			   "only");
 }
 
+static void check_logs(const struct config *c, struct config_messages *m)
+{
+	for (int i = 0; i < c->n_log_targets; i++)
+		if (c->log_target[i].kind == CONFIG_LOG_SYSLOG && access("/dev/log", W_OK) < 0)
+			config_say(m, false, NULL, 0,
+				   "Log syslog: nobody listens at /dev/log: start a system log, or "
+				   "name a file");
+}
+
 int parent_check(const struct config *c, struct config_messages *m)
 {
 	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -134,6 +143,7 @@ int parent_check(const struct config *c, struct config_messages *m)
 	check_port(c, m);
 	check_directory("DataDirectory", c->data_directory, m);
 	check_user(c, m);
+	check_logs(c, m);
 	for (int i = 0; i < c->n_cores; i++) {
 		if (c->cores[i] >= n_cpus)
 			config_say(m, true, NULL, 0,

@@ -60,14 +60,6 @@ unsigned parent_n_workers(const struct config *c)
 	return c->n_cores ? (unsigned)c->n_cores : 1;
 }
 
-static void add_log(struct argv *a, const struct config_log *t)
-{
-	static const char *const levels[] = {"err", "warn", "notice", "info", "debug"};
-
-	add(a, "--log");
-	add(a, "%s", levels[t->level]);
-}
-
 static void add_cores(struct argv *a, const struct config *c)
 {
 	char list[8 * CONFIG_CORES] = "";
@@ -114,7 +106,8 @@ char **parent_dataplane_argv(const char *bin_dir, const struct config *c)
 		add(&a, "--mem");
 		add(&a, "%lld", (long long)c->max_mem_in_queues >> 20);
 	}
-	add_log(&a, &c->log_target[0]);
+	add(&a, "--log");
+	add(&a, "%s", log_level_name(config_log_level(c)));
 	return done(&a);
 }
 
@@ -160,12 +153,11 @@ int identity_become(const struct identity *id)
 
 /* What a child says on its standard error belongs into the log. */
 static void run_child(char *const argv[], const struct commons *m, const struct identity *drop,
-		      int log_fd, pid_t parent)
+		      int said_fd, pid_t parent)
 {
 	sigset_t none;
 
-	if (log_fd > STDERR_FILENO &&
-	    (dup2(log_fd, STDERR_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0))
+	if (dup2(said_fd, STDERR_FILENO) < 0 || dup2(said_fd, STDOUT_FILENO) < 0)
 		_exit(1);
 
 	sigemptyset(&none);
@@ -188,11 +180,11 @@ static void run_child(char *const argv[], const struct commons *m, const struct 
 }
 
 pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop,
-		  int log_fd)
+		  int said_fd)
 {
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0)
-		run_child(argv, m, drop, log_fd, parent);
+		run_child(argv, m, drop, said_fd, parent);
 	return pid;
 }

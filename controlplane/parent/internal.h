@@ -31,13 +31,32 @@ int identity_find(struct identity *id, const char *name);
 /* Gives up everything for that user, for good. 0 or ERR_SYSTEM with errno. */
 int identity_become(const struct identity *id);
 
-/* Makes directories and log for that user. The log's descriptor, or -1 when it is no file. */
-int files_prepare(const struct config *c, const struct identity *user);
+/* Makes directories for that user. */
+void files_prepare(const struct config *c, const struct identity *user);
 void files_write_pid(const struct config *c);
 
-/* Starts argv in a child that dies with us. drop: as that user, when not NULL; log_fd: becomes its
- * standard output and error, when above those. Its pid, or -1 with errno. */
+/* Opens what the Log lines name; files belong to that user. From then on our own lines go there,
+ * too. 0; or ERR_CONFIG with errno and the file that cannot be opened in *path: what was open
+ * stays. */
+int logs_open(const struct config *c, const struct identity *user, const char **path);
+void logs_close(void);
+
+/* What one child says on its standard error, on its way into the log. */
+#define LOGS_LINE 2048
+struct said {
+	const char *who;
+	int in, out; /* the pipe's ends; a child that finds it full goes on */
+	size_t len;
+	char line[LOGS_LINE + 1]; /* not ended yet */
+};
+int said_open(struct said *s, const char *who);
+void said_close(struct said *s);
+/* Logs every line that is there. */
+void said_read(struct said *s);
+
+/* Starts argv in a child that dies with us. drop: as that user, when not NULL; said_fd: becomes its
+ * standard output and error. Its pid, or -1 with errno. */
 pid_t child_start(char *const argv[], const struct commons *m, const struct identity *drop,
-		  int log_fd);
+		  int said_fd);
 
 #endif

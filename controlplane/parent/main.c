@@ -77,12 +77,6 @@ static int cmd_run(const struct command_line *l)
 	rc = parent_check(&c, &m);
 	print_messages(&m);
 	config_messages_free(&m);
-	if (rc == 0 && config_log_open(&c, "ramson") < 0) {
-		fprintf(stderr, "ramson: Log %s: %s\n", c.log_target[0].path, strerror(errno));
-		rc = ERR_CONFIG;
-	}
-	if (rc == 0)
-		log_notice("ramson " RAMSON_VERSION " starts with %s", l->torrc);
 	rc = rc < 0 ? PARENT_EXIT_CONFIG : parent_run(&s, &c);
 	config_free(&c);
 	return rc;
@@ -141,12 +135,12 @@ static int cmd_keygen(const struct command_line *l)
 {
 	struct identity user;
 	struct config c;
-	int rc = load(l, &c), fd;
+	int rc = load(l, &c);
 
 	if (rc)
 		return rc;
-	if (identity_find(&user, c.user) == 0 && (fd = files_prepare(&c, &user)) >= 0)
-		close(fd);
+	if (identity_find(&user, c.user) == 0)
+		files_prepare(&c, &user);
 	rc = run_control(l, &c, "--keygen");
 	config_free(&c);
 	return rc;

@@ -17,6 +17,10 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#ifndef RAMSON_VERSION
+#define RAMSON_VERSION "unknown"
+#endif
+
 #define LIVED_WELL_MS	 60000 /* after this long a child's back-off starts again */
 #define CONTROL_END_MS	 2000  /* how long a control without a dataplane may take to end */
 #define DATAPLANE_END_MS 5000  /* and a dataplane without a control */
@@ -33,6 +37,7 @@ struct child {
 	int64_t kill_at_ms; /* it was asked to end; SIGKILL then; 0: not asked */
 	int64_t alone_ms;   /* stopping: since then it runs without the other; 0: it does not */
 	bool ran;	    /* it once came as far as attaching */
+	struct said said;
 };
 
 struct parent {
@@ -42,7 +47,6 @@ struct parent {
 	struct identity user;
 	struct commons commons;
 	struct child child[N_CHILDREN];
-	int log_fd; /* where children's standard error goes; -1: stays */
 	enum phase phase;
 	int code;
 	int64_t stop_at_ms; /* STOPPING: SIGKILL for all */
@@ -77,7 +81,7 @@ static void tell_reloading(void)
 static void start(struct parent *p, struct child *c)
 {
 	c->pid = child_start(c->argv, &p->commons, c == &p->child[CONTROL] ? &p->user : NULL,
-			     p->log_fd);
+			     c->said.out);
 	if (c->pid < 0) {
 		log_err("starting %s: %s", c->name, strerror(errno));
 		c->pid = 0;
@@ -163,12 +167,19 @@ static void child_ended(struct parent *p, struct child *c, int status, pid_t pid
 		log_notice("%s starts again in %lld ms", c->name, (long long)c->back_off_ms);
 }
 
+static void hear(struct parent *p)
+{
+	for (int i = 0; i < N_CHILDREN; i++)
+		said_read(&p->child[i].said);
+}
+
 static void reap(struct parent *p)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		hear(p); /* its last words first */
 		for (int i = 0; i < N_CHILDREN; i++) {
 			if (p->child[i].pid == pid)
 				child_ended(p, &p->child[i], status, pid);
@@ -250,6 +261,7 @@ static void reload(struct parent *p)
 {
 	struct config_messages m = {0};
 	struct config fresh;
+	const char *path;
 
 	log_notice("reading the torrc again");
 	tell_reloading();
@@ -258,6 +270,9 @@ static void reload(struct parent *p)
 		config_free(&p->reloaded);
 		p->reloaded = fresh;
 		p->config = &p->reloaded;
+		if (logs_open(p->config, &p->user, &path) < 0)
+			log_err("Log file %s: %s: the log stays where it was", path,
+				strerror(errno));
 		if (p->child[CONTROL].pid)
 			kill(p->child[CONTROL].pid, SIGHUP);
 	} else {
@@ -310,49 +325,75 @@ static bool alive(const struct parent *p)
 static void loop(struct parent *p, int fd)
 {
 	struct signalfd_siginfo info;
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	struct pollfd pfd[1 + N_CHILDREN] = {{.fd = fd, .events = POLLIN}};
 
+	for (int i = 0; i < N_CHILDREN; i++)
+		pfd[1 + i] = (struct pollfd) {.fd = p->child[i].said.in, .events = POLLIN};
 	while (step(p), alive(p)) {
-		if (poll(&pfd, 1, LOOK_MS) < 0 && errno != EINTR)
+		if (poll(pfd, ARRAY_LEN(pfd), LOOK_MS) < 0 && errno != EINTR)
 			break;
+		hear(p);
 		while (read(fd, &info, sizeof(info)) == sizeof(info))
 			on_signal(p, (int)info.ssi_signo);
 		reap(p); /* one SIGCHLD may stand for two */
 	}
 }
 
+/* Everything that may fail before the first child starts; the reason is in the log. */
+static int prepare(struct parent *p, int *fd)
+{
+	const struct config *c = p->config;
+	const char *path;
+
+	if (identity_find(&p->user, c->user) < 0) {
+		log_err("User %s: there is no such user: create it, or change the line", c->user);
+		return PARENT_EXIT_CONFIG;
+	}
+	if (logs_open(c, &p->user, &path) < 0) {
+		log_err("Log file %s: %s: make its directory, or name another file", path,
+			strerror(errno));
+		return PARENT_EXIT_CONFIG;
+	}
+	log_notice("ramson " RAMSON_VERSION " starts with %s", p->setup->torrc);
+	for (int i = 0; i < N_CHILDREN; i++)
+		if (!p->child[i].argv || said_open(&p->child[i].said, p->child[i].name) < 0)
+			goto refused;
+	*fd = open_signals();
+	if (*fd >= 0 && commons_new(&p->commons, parent_n_workers(c)) == 0)
+		return 0;
+refused:
+	log_err("starting: %s", strerror(errno));
+	return 1;
+}
+
 int parent_run(const struct parent_setup *s, const struct config *c)
 {
-	struct parent p = {.setup = s, .config = c, .log_fd = -1};
+	struct parent p = {.setup = s, .config = c};
 	int fd = -1;
 
+	for (int i = 0; i < N_CHILDREN; i++)
+		p.child[i].said.in = p.child[i].said.out = -1;
 	p.child[DATAPLANE].name = "ramson-dataplane";
 	p.child[CONTROL].name = "ramson-control";
 	p.child[DATAPLANE].argv = parent_dataplane_argv(s->bin_dir, c);
 	p.child[CONTROL].argv = parent_control_argv(s, NULL);
-	p.code = 1;
-	if (identity_find(&p.user, c->user) < 0) {
-		log_err("User %s: there is no such user: create it, or change the line", c->user);
-		p.code = PARENT_EXIT_CONFIG;
-	} else if (!p.child[DATAPLANE].argv || !p.child[CONTROL].argv ||
-		   (fd = open_signals()) < 0 || commons_new(&p.commons, parent_n_workers(c)) < 0) {
-		log_err("starting: %s", strerror(errno));
-	} else {
-		p.code = 0;
-		p.log_fd = files_prepare(c, &p.user);
+	p.code = prepare(&p, &fd);
+	if (p.code == 0) {
+		files_prepare(c, &p.user);
 		files_write_pid(c);
 		loop(&p, fd);
+		hear(&p);
 		if (c->pid_file)
 			unlink(c->pid_file);
 		log_notice("stopped");
 	}
 	commons_free(&p.commons);
 	config_free(&p.reloaded);
-	for (int i = 0; i < N_CHILDREN; i++)
+	for (int i = 0; i < N_CHILDREN; i++) {
 		parent_argv_free(p.child[i].argv);
+		said_close(&p.child[i].said);
+	}
 	if (fd >= 0)
 		close(fd);
-	if (p.log_fd >= 0)
-		close(p.log_fd);
 	return p.code;
 }

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,6 +71,7 @@ static int child_main(const char *dir, const char *name)
 		s->epoch++;
 	else
 		s->figures[0].beat_us = 1;
+	fprintf(stderr, "<1>%s: says this\n", name);
 	note(dir, "%s %d epoch %u\n", name, getpid(), s->epoch);
 	while (is_control || s->ring_slots) {
 		usleep(5000);
@@ -150,7 +153,6 @@ static void field_start(struct field *f)
 	s.torrc = f->torrc;
 	s.back_off_ms = 10;
 	s.back_off_max_ms = 50;
-	config_log_open(&f->config, "ramson");
 	_exit(parent_run(&s, &f->config));
 }
 
@@ -241,6 +243,24 @@ static int field_drop(void **state)
 	return rmdir(f->dir);
 }
 
+/* A file of the field, whole. */
+static const char *slurp(const struct field *f, const char *name)
+{
+	static char text[16384];
+	char path[256];
+	size_t n = 0;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+	in = fopen(path, "r");
+	if (in) {
+		n = fread(text, 1, sizeof(text) - 1, in);
+		fclose(in);
+	}
+	text[n] = '\0';
+	return text;
+}
+
 static void test_start_stop(void **state)
 {
 	static const int how[] = {SIGTERM, SIGINT};
@@ -262,6 +282,9 @@ static void test_start_stop(void **state)
 		snprintf(text, sizeof(text), "ramson-control signal %d", how[i]);
 		assert_int_equal(noted(f, text, NULL), 1);
 	}
+	assert_non_null(strstr(slurp(f, "log"), "[warn] ramson-dataplane: says this\n"));
+	assert_non_null(strstr(slurp(f, "log"), "[warn] ramson-control: says this\n"));
+	assert_non_null(strstr(slurp(f, "log"), "[notice] ramson: stopped\n"));
 	/* The dataplane was left to control, which told it through the rings. */
 	assert_int_equal(noted(f, "ramson-dataplane signal", NULL), 0);
 }
@@ -392,6 +415,128 @@ static void test_argv(void **state)
 	parent_argv_free(argv);
 }
 
+static struct config logs_config(const struct field *f, const char *lines)
+{
+	struct config_messages m = {0};
+	char text[4096];
+	struct config c;
+	size_t len;
+
+	len = (size_t)snprintf(text, sizeof(text), "%s/Log\n%s", slurp(f, "torrc"), lines);
+	assert_int_equal(config_parse(text, len, &c, &m), 0);
+	config_messages_free(&m);
+	return c;
+}
+
+/* Several targets, each with its levels; children's lines among ours; a file that was moved away.
+ */
+static void test_logs(void **state)
+{
+	static const char said_by_child[] = "<1>dataplane: a warning\n<3>control: a detail\nEAL: "
+					    "prints\x01 this\n<9>no level\n\n"
+					    "<2>dataplane: in ";
+	static const char rest[] = "two pieces\n";
+	struct field *f = *state;
+	char lines[1024], a[256], b[256], long_line[LOGS_LINE + 100];
+	struct identity nobody = {0};
+	struct config c;
+	struct said said;
+	const char *path = NULL, *has;
+
+	snprintf(lines, sizeof(lines), "Log warn file %s/a\nLog info-notice file %s/b\n", f->dir,
+		 f->dir);
+	c = logs_config(f, lines);
+	assert_int_equal(logs_open(&c, &nobody, &path), 0);
+	log_warn("one");
+	log_notice("two");
+	log_info("three");
+	log_debug("four");
+	assert_int_equal(said_open(&said, "child"), 0);
+	assert_int_equal(write(said.out, said_by_child, sizeof(said_by_child) - 1),
+			 sizeof(said_by_child) - 1);
+	said_read(&said);
+	assert_int_equal(write(said.out, rest, sizeof(rest) - 1), sizeof(rest) - 1);
+	said_read(&said);
+	has = slurp(f, "a");
+	assert_non_null(strstr(has, "[warn] ramson: one\n"));
+	assert_non_null(strstr(has, "[warn] dataplane: a warning\n"));
+	assert_null(strstr(has, "two"));
+	has = slurp(f, "b");
+	assert_null(strstr(has, "one"));
+	assert_non_null(strstr(has, "[notice] ramson: two\n"));
+	assert_non_null(strstr(has, "[info] ramson: three\n"));
+	assert_non_null(strstr(has, "[info] control: a detail\n"));
+	assert_non_null(strstr(has, "[notice] child: EAL: prints? this\n"));
+	assert_non_null(strstr(has, "[notice] child: <9>no level\n"));
+	assert_non_null(strstr(has, "[notice] dataplane: in two pieces\n"));
+	assert_null(strstr(has, "four"));
+	/* A line without an end is cut; a child that talks on finds a full pipe and goes on. */
+	memset(long_line, 'x', sizeof(long_line));
+	while (write(said.out, long_line, sizeof(long_line)) == sizeof(long_line))
+		;
+	assert_int_equal(errno, EAGAIN);
+	said_read(&said);
+	assert_true(strlen(slurp(f, "b")) > LOGS_LINE);
+	said_close(&said);
+	/* Moved away, and opened again (SIGHUP); one that cannot be opened changes nothing. */
+	snprintf(a, sizeof(a), "%s/a", f->dir);
+	snprintf(b, sizeof(b), "%s/a.1", f->dir);
+	assert_int_equal(rename(a, b), 0);
+	assert_int_equal(logs_open(&c, &nobody, &path), 0);
+	log_warn("five");
+	config_free(&c);
+	snprintf(lines, sizeof(lines), "Log warn file %s/b\nLog warn file %s/none/c\n", f->dir,
+		 f->dir);
+	c = logs_config(f, lines);
+	assert_int_equal(logs_open(&c, &nobody, &path), ERR_CONFIG);
+	assert_non_null(strstr(path, "/none/c"));
+	log_warn("six");
+	assert_null(strstr(slurp(f, "a.1"), "five"));
+	has = slurp(f, "a");
+	assert_non_null(strstr(has, "five"));
+	assert_non_null(strstr(has, "six"));
+	config_free(&c);
+	logs_close();
+	log_open(STDERR_FILENO, LOG_NOTICE, "test");
+	unlink(a);
+	unlink(b);
+	snprintf(b, sizeof(b), "%s/b", f->dir);
+	unlink(b);
+}
+
+/* The system's log, where nobody listens at /dev/log and we may. */
+static void test_syslog(void **state)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct identity nobody = {0};
+	struct field *f = *state;
+	const char *path = NULL;
+	char has[512] = "";
+	struct config c;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+		print_message("no /dev/log of our own: %s\n", strerror(errno));
+		close(fd);
+		skip();
+	}
+	c = logs_config(f, "Log warn syslog\n");
+	assert_int_equal(logs_open(&c, &nobody, &path), 0);
+	log_notice("not this");
+	log_warn("but this %d", 1);
+	unlink(at.sun_path);
+	assert_true(recv(fd, has, sizeof(has) - 1, MSG_DONTWAIT) > 0);
+	/* RFC 3164: facility daemon, severity warning; no time or level of ours in the text. */
+	assert_int_equal(strncmp(has, "<28>", 4), 0);
+	assert_non_null(strstr(has, " ramson["));
+	assert_non_null(strstr(has, "]: ramson: but this 1"));
+	assert_int_equal(recv(fd, has, sizeof(has), MSG_DONTWAIT), -1);
+	close(fd);
+	logs_close();
+	log_open(STDERR_FILENO, LOG_NOTICE, "test");
+	config_free(&c);
+}
+
 /* Rows: lines behind a sound torrc, and what check says about them; NULL: nothing wrong. */
 static void test_check(void **state)
 {
@@ -449,6 +594,7 @@ int main(int argc, char **argv)
 		ON_FIELD(test_dataplane_dies), ON_FIELD(test_cannot_start),
 		ON_FIELD(test_reload),	       ON_FIELD(test_parent_killed),
 		ON_FIELD(test_argv),	       ON_FIELD(test_check),
+		ON_FIELD(test_logs),	       ON_FIELD(test_syslog),
 	};
 
 	if (slash && strncmp(slash, "/ramson-", 8) == 0) {

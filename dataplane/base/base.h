@@ -420,8 +420,23 @@ static inline bool ring_consumer_sleeps(const struct ring *r)
 
 /* ---- log lines, in tor's format; never on the path of a cell ---- */
 enum log_level { LOG_ERR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+#define LOG_LEVELS 5
 /* Lines at or above level go to fd, prefixed by who ("dataplane"); may be called again. */
 void log_open(int fd, enum log_level level, const char *who);
+/* The same for a program whose parent writes the log: "<2>who: text", the number being the level.
+ * The parent adds the time. What finds the pipe full is lost. */
+void log_open_piped(int fd, enum log_level level, const char *who);
+/* The same where lines are taken by a function: "who: text". */
+void log_divert(void (*take)(enum log_level level, const char *text), enum log_level level,
+		const char *who);
+/* Another level, all else as before. */
+void log_set_level(enum log_level level);
+/* How a line begins: the time and the level, "Nov 27 20:00:00.123 [notice] "; its length. */
+#define LOG_HEAD 48
+size_t log_head(char head[LOG_HEAD], enum log_level level);
+/* "notice" and so on, and back: -1 when it is none. */
+const char *log_level_name(enum log_level level);
+int log_level_of(const char *name, size_t len);
 bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define log_err(...)	log_line(LOG_ERR, __VA_ARGS__)

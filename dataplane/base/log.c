@@ -7,15 +7,39 @@
 
 static struct {
 	int fd;
+	bool piped;
 	enum log_level level;
+	void (*take)(enum log_level level, const char *text); /* NULL: to fd */
 	char who[24];
-} out = {STDERR_FILENO, LOG_NOTICE, "ramson"};
+} out = {.fd = STDERR_FILENO, .level = LOG_NOTICE, .who = "ramson"};
+
+static const char *const names[LOG_LEVELS] = {"err", "warn", "notice", "info", "debug"};
 
 void log_open(int fd, enum log_level level, const char *who)
 {
 	out.fd = fd;
+	out.piped = false;
+	out.take = NULL;
 	out.level = level;
 	snprintf(out.who, sizeof(out.who), "%s", who);
+}
+
+void log_open_piped(int fd, enum log_level level, const char *who)
+{
+	log_open(fd, level, who);
+	out.piped = true;
+}
+
+void log_divert(void (*take)(enum log_level level, const char *text), enum log_level level,
+		const char *who)
+{
+	log_open(STDERR_FILENO, level, who);
+	out.take = take;
+}
+
+void log_set_level(enum log_level level)
+{
+	out.level = level;
 }
 
 bool log_enabled(enum log_level level)
@@ -23,28 +47,56 @@ bool log_enabled(enum log_level level)
 	return level <= out.level;
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+const char *log_level_name(enum log_level level)
 {
-	static const char *const names[] = {"err", "warn", "notice", "info", "debug"};
-	char line[1024], stamp[32];
+	return (unsigned)level < LOG_LEVELS ? names[level] : "unknown";
+}
+
+int log_level_of(const char *name, size_t len)
+{
+	for (int i = 0; i < LOG_LEVELS; i++)
+		if (len == strlen(names[i]) && strncasecmp(name, names[i], len) == 0)
+			return i;
+	return -1;
+}
+
+size_t log_head(char head[LOG_HEAD], enum log_level level)
+{
 	struct timespec now;
 	struct tm tm;
-	va_list args;
-	int n, used;
+	char stamp[24];
 
-	if (!log_enabled(level))
-		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
 	strftime(stamp, sizeof(stamp), "%b %d %H:%M:%S", &tm);
-	used = snprintf(line, sizeof(line), "%s.%03ld [%s] %s: ", stamp, now.tv_nsec / 1000000,
-			names[level], out.who);
+	return (size_t)snprintf(head, LOG_HEAD, "%s.%03d [%s] ", stamp,
+				(int)(now.tv_nsec / 1000000 % 1000), log_level_name(level));
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	va_list args;
+	size_t used, head = 0;
+	int n;
+
+	if (!log_enabled(level))
+		return;
+	if (out.piped)
+		head = (size_t)snprintf(line, sizeof(line), "<%d>", level);
+	else if (!out.take)
+		head = log_head(line, level);
+	used = head + (size_t)snprintf(line + head, sizeof(line) - head, "%s: ", out.who);
 	va_start(args, fmt);
-	n = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, fmt, args);
+	n = vsnprintf(line + used, sizeof(line) - used - 1, fmt, args);
 	va_end(args);
-	used = MIN(used + MAX(n, 0), (int)sizeof(line) - 2);
+	used = MIN(used + (size_t)MAX(n, 0), sizeof(line) - 2);
+	if (out.take) {
+		out.take(level, line);
+		return;
+	}
 	line[used++] = '\n';
-	if (write(out.fd, line, (size_t)used) < 0)
+	if (write(out.fd, line, used) < 0)
 		return; /* there is nobody left to tell */
 }
 

@@ -395,6 +395,8 @@ static void on_param(struct worker *w, const struct down *d)
 		memory_bound(w);
 	if (b.param == CTL_PARAM_ACCEPTING)
 		tcp_accepting(w->tcp, b.value != 0);
+	if (b.param == CTL_PARAM_LOG_LEVEL && b.value < LOG_LEVELS)
+		log_set_level((enum log_level)b.value);
 }
 
 /* DESTROY on every circuit; links_stop ends each link behind its last, and the loop ends when all

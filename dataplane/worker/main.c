@@ -202,9 +202,9 @@ int main(int argc, char **argv)
 	struct worker *workers;
 	struct options o;
 
-	log_open(STDERR_FILENO, LOG_NOTICE, "dataplane");
+	log_open_piped(STDERR_FILENO, LOG_NOTICE, "dataplane");
 	options_parse(&o, argc, argv);
-	log_open(STDERR_FILENO, o.log_level, "dataplane");
+	log_set_level(o.log_level);
 	signal(SIGTERM, on_term);
 	signal(SIGINT, SIG_IGN); /* the parent decides */
 	signal(SIGHUP, SIG_IGN);

@@ -81,11 +81,10 @@ static void set_user(struct options *o, const char *text)
 
 static void set_log(struct options *o, const char *text)
 {
-	static const char *const names[] = {"err", "warn", "notice", "info", "debug"};
+	int level = log_level_of(text, strlen(text));
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (strcmp(names[i], text) == 0)
-			o->log_level = (enum log_level)i;
+	if (level >= 0)
+		o->log_level = (enum log_level)level;
 }
 
 static void set_mem(struct options *o, const char *text)
