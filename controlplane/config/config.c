@@ -4,10 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Is this line's value the one that the text quotes, or does the text quote a piece of it? */
+static bool is_quoted(const char *text, const char *value)
+{
+	const char *open = strchr(text, '"'), *close = open ? strchr(open + 1, '"') : NULL;
+
+	if (*value && strstr(text, value))
+		return true;
+	return close && close > open + 1 &&
+	       memmem(value, strlen(value), open + 1, (size_t)(close - open - 1));
+}
+
 /* The line that a message speaks of: a rule knows the value, not where it stood. */
 static const struct config_line *line_of(const struct config_lines *l, const char *text)
 {
-	size_t len = strcspn(text, " ");
+	size_t len = strcspn(text, " :");
 	const struct config_line *best = NULL;
 	bool quoted = false;
 
@@ -17,7 +28,7 @@ static const struct config_line *line_of(const struct config_lines *l, const cha
 
 		if (strlen(x->name) != len || strncasecmp(x->name, text, len) != 0)
 			continue;
-		has_value = *x->value && strstr(text + len, x->value);
+		has_value = is_quoted(text + len, x->value);
 		if (has_value || !quoted)
 			best = x;
 		quoted |= has_value;
@@ -67,14 +78,23 @@ void config_free(struct config *c)
 	config_derive_drop(c);
 	for (int i = 0; i < n_config_options; i++)
 		config_types[config_options[i].type].drop(option_field(&config_options[i], c));
+	if (c->lines)
+		lines_free(c->lines);
+	free(c->lines);
 	memset(c, 0, sizeof(*c));
 }
 
-/* Values, what follows from them, rules: each only when what it stands on is sound. */
-static int load_lines(const struct config_lines *l, struct config *c, struct config_messages *m)
+/* Values, what follows from them, rules: each only when what it stands on is sound. Takes l. */
+static int load_lines(struct config_lines *l, struct config *c, struct config_messages *m)
 {
-	m->lines = l;
-	if (options_apply(l, c, m) == 0) {
+	c->lines = malloc(sizeof(*c->lines));
+	if (!c->lines) {
+		lines_free(l);
+		return ERR_FULL;
+	}
+	*c->lines = *l;
+	m->lines = c->lines;
+	if (options_apply(c->lines, c, m) == 0) {
 		config_derive(c, m);
 		config_rules(c, m);
 	}
@@ -96,7 +116,7 @@ int config_load(const char *path, char *const args[], int n_args, struct config 
 	if (rc == 0)
 		rc = lines_args(&l, args, n_args, m);
 	if (rc == 0)
-		rc = load_lines(&l, c, m);
+		return load_lines(&l, c, m);
 	lines_free(&l);
 	return rc;
 }
@@ -109,7 +129,7 @@ int config_parse(const char *text, size_t len, struct config *c, struct config_m
 	memset(c, 0, sizeof(*c));
 	rc = lines_text(&l, "torrc", text, len, -1, m);
 	if (rc == 0)
-		rc = load_lines(&l, c, m);
+		return load_lines(&l, c, m);
 	lines_free(&l);
 	return rc;
 }

@@ -47,6 +47,7 @@ enum config_scrub { CONFIG_SCRUB_NONE, CONFIG_SCRUB_RELAY, CONFIG_SCRUB_ALL };
 #define CONFIG_PREFIXES	 32
 #define CONFIG_LOGS	 8
 #define CONFIG_CORES	 64
+#define CONFIG_NAMES	 8
 
 /* C types of the option types; every number is 64 bits wide. A STR may be NULL: not set. */
 #define CONFIG_C_STR	 char *
@@ -90,6 +91,9 @@ struct config {
 	int64_t relay_rate,
 		relay_burst;	    /* the smaller of Bandwidth* and RelayBandwidth*; bytes/s */
 	char *keys_dir, *cache_dir; /* KeyDirectory, CacheDirectory or their defaults */
+	const char *address_names[CONFIG_NAMES]; /* Address lines that config_resolve looks up */
+	int n_address_names;
+	struct config_lines *lines; /* config's own: where each option stood */
 };
 
 /* What was found while reading: errors stop, warnings do not. */
@@ -101,7 +105,7 @@ struct config_lines;
 struct config_messages {
 	struct config_message *v;
 	int n, n_errors;
-	const struct config_lines *lines; /* config's own: where an option stood */
+	const struct config_lines *lines; /* a config's; NULL: places are not said */
 };
 void config_messages_free(struct config_messages *m);
 /* Adds a line. Without a file the place is that of the option whose name the text begins with, of
@@ -117,6 +121,14 @@ int config_load(const char *path, char *const args[], int n_args, struct config 
 /* The same from memory; %include is refused. For tests and fuzzing. */
 int config_parse(const char *text, size_t len, struct config *c, struct config_messages *m);
 void config_free(struct config *c);
+
+/* Looks up the names of Address lines, which may take seconds; find NULL: by the system's resolver.
+ * Each gives the address of every family that it has, as tor does. 0, or ERR_CONFIG with errors in
+ * *m. With old, the settings before a SIGHUP: unchanged lines are not looked up again, and after an
+ * error its addresses stay. */
+typedef int (*config_find)(const char *name, int family, struct addr *a, const char **why);
+int config_resolve(struct config *c, const struct config *old, config_find find,
+		   struct config_messages *m);
 
 /* Is every option of both the same? */
 bool config_same(const struct config *a, const struct config *b);

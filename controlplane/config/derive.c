@@ -260,35 +260,7 @@ static void derive_or_ports(struct config *c, struct config_messages *m)
 	}
 }
 
-/* ---- Address, OutboundBindAddress* ---- */
-
-static void derive_addresses(struct config *c, struct config_messages *m)
-{
-	struct addr *own[2] = {&c->address4, &c->address6};
-
-	for (int k = 0; k < 2; k++) {
-		*own[k] = (struct addr) {0};
-		for (int i = 0; i < c->n_or_ports && !own[k]->family; i++) {
-			if (c->or_port[i].advertise && c->or_port[i].at.family == (k ? 6 : 4))
-				*own[k] = c->or_port[i].at;
-		}
-	}
-	for (int i = 0; i < c->address_lines.n; i++) {
-		struct addr a, *to;
-
-		if (addr_parse(&a, c->address_lines.v[i]) < 0 || a.port) {
-			config_say(m, true, NULL, 0,
-				   "Address \"%s\" is no numeric address: write the "
-				   "address itself; names are not looked up",
-				   c->address_lines.v[i]);
-			continue;
-		}
-		to = a.family == 4 ? &c->address4 : &c->address6;
-		a.port = to->port;
-		if (a.port)
-			*to = a;
-	}
-}
+/* ---- OutboundBindAddress* ---- */
 
 static void derive_out_line(struct config *c, const char *name, const char *text, struct addr *to4,
 			    struct addr *to6, struct config_messages *m)
@@ -305,7 +277,7 @@ static void derive_out_line(struct config *c, const char *name, const char *text
 		*(a.family == 4 ? to4 : to6) = a;
 }
 
-static void derive_outbound(struct config *c, struct config_messages *m)
+void derive_outbound(struct config *c, struct config_messages *m)
 {
 	struct addr out4 = c->address4, out6 = c->address6;
 

@@ -82,6 +82,10 @@ void config_rules(struct config *c, struct config_messages *m);
 /* DirAuthority lines into c->dir_auth. */
 void derive_dir_auths(struct config *c, struct config_messages *m);
 
+/* Advertised addresses, of ORPort and Address lines; names wait for config_resolve. */
+void derive_addresses(struct config *c, struct config_messages *m);
+/* What we dial from: stands on the above. */
+void derive_outbound(struct config *c, struct config_messages *m);
 /* Log lines into c->log_target. */
 void derive_logs(struct config *c, struct config_messages *m);
 void logs_drop(struct config *c);

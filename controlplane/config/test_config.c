@@ -68,7 +68,12 @@ static void test_bad(void **state)
 		{"ORPort 9002 IPv4Only IPv6Only", "the flags are"},
 		{"ORPort 10.9.9.9:9001", "not ours"},
 		{"ORPort 9002 IPv6Only", "finds no DataplaneAddress"},
-		{"Address relay.example.org", "names are not looked up"},
+		{"Address 10.1.0.256:1", "is no address and no name"},
+		{"Address 10.1.0.256", "is no address and no name"},
+		{"Address relay example.org", "is no address and no name"},
+		{"Address 10.1.0.2\nAddress 10.1.0.3",
+		 "torrc:8: Address \"10.1.0.3\" is a second IPv4"},
+		{"Address fd00::2\nAddress 10.1.0.3\nAddress fd00::3", "is a second IPv6"},
 		{"OutboundBindAddress 10.9.9.9", "is not ours"},
 		{"OutboundBindAddressExit nonsense", "is no address"},
 		{"DataplaneAddress 10.1.0.3", "prefix length"},
@@ -183,6 +188,115 @@ static void test_logs(void **state)
 	assert_int_equal(config_log_level(&c), LOG_INFO);
 	config_messages_free(&m);
 	config_free(&c);
+}
+
+static int n_asked;
+
+/* "both" has both families, "v4" and "v6" one, "private4" a private one, all others none. */
+static int find(const char *name, int family, struct addr *a, const char **why)
+{
+	static const struct {
+		const char *name, *v4, *v6;
+	} t[] = {
+		{"both.test", "192.0.2.7", "2001:db8::7"},
+		{"v4.test", "192.0.2.8", NULL},
+		{"v6.test", NULL, "2001:db8::8"},
+		{"private4.test", "192.168.1.1", NULL},
+	};
+
+	n_asked++;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		const char *text = family == 4 ? t[i].v4 : t[i].v6;
+
+		if (strcmp(t[i].name, name) == 0 && text)
+			return addr_parse(a, text);
+	}
+	*why = "nobody knows it";
+	return ERR_UNKNOWN;
+}
+
+/* Address lines: names beside addresses, and what is advertised then. */
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *text, *v4, *v6, *said; /* v4, v6: NULL: of DataplaneAddress */
+	} t[] = {
+		{"", NULL, NULL, NULL},
+		{"Address 192.0.2.1\nAddress 2001:db8::1", "192.0.2.1", "2001:db8::1", NULL},
+		{"Address both.test", "192.0.2.7", "2001:db8::7", NULL},
+		{"Address v4.test", "192.0.2.8", NULL, NULL},
+		{"Address v4.test\nAddress v6.test", "192.0.2.8", "2001:db8::8", NULL},
+		{"Address v4.test\nAddress 2001:db8::1", "192.0.2.8", "2001:db8::1", NULL},
+		{"Address both.test\nAddressDisableIPv6 1", "192.0.2.7", NULL, NULL},
+		{"Address 192.0.2.1\nAddress both.test", "192.0.2.1", "2001:db8::7",
+		 "torrc:9: Address \"both.test\" is a second IPv4"},
+		{"Address v4.test\nAddress both.test", "192.0.2.8", "2001:db8::7",
+		 "is a second IPv4"},
+		{"Address none.test", NULL, NULL,
+		 "torrc:8: Address \"none.test\" cannot be resolved (nobody knows it)"},
+		{"Address private4.test", NULL, NULL, "leads to 192.168.1.1, which is private"},
+		{"Address private4.test\nPublishServerDescriptor 0\nAssumeReachable 1",
+		 "192.168.1.1", NULL, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct config_messages m;
+		struct addr v4, v6;
+		struct config c;
+		char text[512];
+		bool found = false;
+		int rc;
+
+		snprintf(text, sizeof(text), "DataplaneAddress fd00::2/64\n%s", t[i].text);
+		assert_int_equal(load(text, &c, &m), 0);
+		m.lines = c.lines;
+		rc = config_resolve(&c, NULL, find, &m);
+		for (int k = 0; k < m.n; k++)
+			found |= t[i].said && strstr(m.v[k].text, t[i].said);
+		addr_parse(&v4, t[i].v4 ? t[i].v4 : "10.1.0.2");
+		addr_parse(&v6, t[i].v6 ? t[i].v6 : "fd00::2");
+		if (rc != (t[i].said ? ERR_CONFIG : 0) || found != (t[i].said != NULL) ||
+		    !addr_same_ip(&c.address4, &v4) ||
+		    (c.address6.family && !addr_same_ip(&c.address6, &v6)) ||
+		    !c.address6.family != (strstr(t[i].text, "DisableIPv6") != NULL)) {
+			show(&m);
+			fail_msg("row %zu: %d", i, rc);
+		}
+		assert_int_equal(c.address4.port, 9001);
+		config_messages_free(&m);
+		config_free(&c);
+	}
+}
+
+/* SIGHUP: the same lines are not looked up again, a name that fails leaves what was. */
+static void test_addresses_again(void **state)
+{
+	static const struct {
+		const char *lines;
+		int rc, asked;
+		bool is_same; /* the address is */
+	} t[] = {
+		{"Address v4.test\nContactInfo x", 0, 0, true},
+		{"Address none.test", ERR_CONFIG, 2, true},
+		{"Address both.test", 0, 2, false},
+		{"Address 192.0.2.9", 0, 0, false},
+	};
+	struct config_messages m;
+	struct config old, c;
+
+	assert_int_equal(load("Address v4.test", &old, &m), 0);
+	assert_int_equal(config_resolve(&old, NULL, find, &m), 0);
+	config_messages_free(&m);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		n_asked = 0;
+		assert_int_equal(load(t[i].lines, &c, &m), 0);
+		assert_int_equal(config_resolve(&c, &old, find, &m), t[i].rc);
+		assert_int_equal(n_asked, t[i].asked);
+		assert_int_equal(addr_same_ip(&c.address4, &old.address4), t[i].is_same);
+		config_messages_free(&m);
+		config_free(&c);
+	}
+	config_free(&old);
 }
 
 /* What a rule finds is said with the place of the line that it is about. */
@@ -586,13 +700,22 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad),	 cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_logs),	 cmocka_unit_test(test_places),
-		cmocka_unit_test(test_units),	 cmocka_unit_test(test_times),
-		cmocka_unit_test(test_values),	 cmocka_unit_test(test_testing),
-		cmocka_unit_test(test_unserved), cmocka_unit_test(test_orport),
-		cmocka_unit_test(test_files),	 cmocka_unit_test(test_changed),
-		cmocka_unit_test(test_scrub),	 cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_logs),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_addresses_again),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_units),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_testing),
+		cmocka_unit_test(test_unserved),
+		cmocka_unit_test(test_orport),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_scrub),
+		cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -150,7 +150,7 @@ struct dir {
 	struct bwhist read, written, dir_read, dir_written;
 	int64_t bandwidth_test_at;
 	char *policy, *policy6;
-	bool reachable[7]; /* [4], [6] */
+	struct addr reached[2]; /* the published IPv4 and IPv6 address that was proven reachable */
 	bool hibernating;
 	int64_t overload_at;
 

@@ -41,9 +41,17 @@ static bool is_waived(const struct dir *d, int family)
 	       dir_param(d, DIR_PARAM_assume_reachable_ipv6);
 }
 
+/* What was proven of another address than today's counts no more. */
+static bool is_proven(const struct dir *d, int family)
+{
+	const struct addr *a = &d->reached[family == 6], *now = published_addr(d->config, family);
+
+	return a->family && addr_same_ip(a, now) && a->port == now->port;
+}
+
 bool is_reachable(const struct dir *d, int family)
 {
-	return d->reachable[family] || is_waived(d, family);
+	return is_proven(d, family) || is_waived(d, family);
 }
 
 bool dir_wants_selftest(const struct dir *d, int family)
@@ -55,9 +63,10 @@ void dir_set_reachable(struct dir *d, int family)
 {
 	char buf[ADDR_TEXT];
 
-	if ((family != 4 && family != 6) || d->reachable[family])
+	if ((family != 4 && family != 6) || !published_addr(d->config, family)->family ||
+	    is_proven(d, family))
 		return;
-	d->reachable[family] = true;
+	d->reached[family == 6] = *published_addr(d->config, family);
 	log_notice("Self-test: our ORPort %s is reachable from the outside.",
 		   config_addr_text(d->config, published_addr(d->config, family), buf));
 	publish_dirty(d, "ORPort found reachable");

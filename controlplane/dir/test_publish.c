@@ -226,6 +226,24 @@ static void what_holds_it_back(void **state)
 	}
 }
 
+/* A SIGHUP brings another Address: what was proven of the old one does not publish the new one. */
+static void another_address(void **state)
+{
+	struct world w;
+
+	open_testing(&w, "");
+	w.config.assume_reachable = false;
+	dir_set_reachable(w.dir, 4);
+	assert_int_equal(posts_until(&w, T0, T0 + 10, 1, 200), 3);
+	w.config.address4.ip[3]++;
+	dir_reconfigure(w.dir, &w.config, T0 + 10);
+	assert_true(dir_wants_selftest(w.dir, 4));
+	assert_int_equal(posts_until(&w, T0 + 10, T0 + 20, 1, 200), 0);
+	dir_set_reachable(w.dir, 4);
+	assert_int_equal(posts_until(&w, T0 + 20, T0 + 30, 1, 200), 3);
+	world_close(&w);
+}
+
 static void bandwidth(void **state)
 {
 	char torrc[256];
@@ -314,6 +332,7 @@ int main(void)
 		cmocka_unit_test(the_lines_and_their_order),
 		cmocka_unit_test(when_it_is_sent),
 		cmocka_unit_test(what_holds_it_back),
+		cmocka_unit_test(another_address),
 		cmocka_unit_test(bandwidth),
 		cmocka_unit_test(history),
 	};

@@ -40,24 +40,43 @@ static bool resolver_answers(struct control *c)
 	return reached;
 }
 
-int control_check(struct control *c)
+static void check_policy(struct control *c, struct config_messages *m)
 {
 	char why[POLICY_ERROR];
 
-	if (exits_policy(&c->config, &c->policy, why) < 0) {
-		log_err("ExitPolicy: %s: correct the line", why);
-		return 2;
-	}
-	if (!policy_rejects_all(c->policy) && !resolver_answers(c)) {
-		log_err("no resolver answers: an exit needs one: correct %s, or name another file "
-			"with "
-			"ServerDNSResolvConfFile",
-			c->config.server_dns_resolv_conf_file
-				? c->config.server_dns_resolv_conf_file
-				: "/etc/resolv.conf");
-		return 2;
-	}
-	return 0;
+	if (exits_policy(&c->config, &c->policy, why) < 0)
+		config_say(m, true, NULL, 0, "ExitPolicy: %s: correct the line", why);
+}
+
+static void check_resolver(struct control *c, struct config_messages *m)
+{
+	const char *file = c->config.server_dns_resolv_conf_file;
+
+	if (!c->policy || policy_rejects_all(c->policy) || resolver_answers(c))
+		return;
+	if (file)
+		config_say(m, true, NULL, 0,
+			   "ServerDNSResolvConfFile %s: no resolver answers: an exit needs one: "
+			   "correct the file, or name another",
+			   file);
+	else
+		config_say(m, true, NULL, 0,
+			   "no resolver answers: an exit needs one: correct /etc/resolv.conf, or "
+			   "name another file with ServerDNSResolvConfFile");
+}
+
+int control_check(struct control *c)
+{
+	struct config_messages m = {.lines = c->config.lines};
+	int code;
+
+	config_resolve(&c->config, NULL, NULL, &m);
+	check_policy(c, &m);
+	check_resolver(c, &m);
+	code = m.n_errors ? 2 : 0;
+	control_say(&m);
+	config_messages_free(&m);
+	return code;
 }
 
 static void print_hex(const char *name, const uint8_t *p, size_t len)

@@ -118,6 +118,10 @@ void stop_tick(struct control *c);
 /* Closes every link and ends; code is the exit code. */
 void stop_now(struct control *c, int code);
 
+/* ---- main.c ---- */
+/* Logs what was found while reading a torrc. */
+void control_say(const struct config_messages *m);
+
 /* ---- check.c: each the exit code ---- */
 int control_check(struct control *c);
 int control_keygen(struct control *c);

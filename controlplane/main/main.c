@@ -118,20 +118,23 @@ static void control_free(struct control *c)
 	config_free(&c->config);
 }
 
-static void say(const struct config_messages *m)
+void control_say(const struct config_messages *m)
 {
 	for (int i = 0; i < m->n; i++)
 		log_line(m->v[i].is_error ? LOG_ERR : LOG_WARN, "%s", m->v[i].text);
 }
 
-/* The parent has said the warnings already; errors can only be new ones. */
+/* The parent has said the warnings already; errors can only be new ones, or of names. */
 static int load(struct control *c, enum mode mode)
 {
 	struct config_messages m = {0};
 	int rc = config_load(c->torrc, c->args, c->n_args, &c->config, &m);
 
+	m.lines = c->config.lines;
+	if (rc == 0 && mode == MODE_RUN)
+		rc = config_resolve(&c->config, NULL, NULL, &m);
 	if (rc < 0)
-		say(&m);
+		control_say(&m);
 	config_messages_free(&m);
 	if (rc == 0 && mode == MODE_RUN)
 		log_set_level(config_log_level(&c->config));

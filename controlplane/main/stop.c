@@ -72,6 +72,8 @@ static void reload(struct control *c)
 		log_err("the torrc is wrong: the old settings stay");
 	} else {
 		config_changed(&c->config, &fresh, &m);
+		m.lines = fresh.lines;
+		config_resolve(&fresh, &c->config, NULL, &m);
 		struct config old = c->config;
 		bool same = config_same(&old, &fresh);
 
@@ -81,8 +83,7 @@ static void reload(struct control *c)
 		config_free(&old);
 		log_notice("read the torrc again");
 	}
-	for (int i = 0; i < m.n; i++)
-		log_line(m.v[i].is_error ? LOG_ERR : LOG_WARN, "%s", m.v[i].text);
+	control_say(&m);
 	config_messages_free(&m);
 }
 

@@ -147,9 +147,9 @@ int parent_check(const struct config *c, struct config_messages *m)
 	for (int i = 0; i < c->n_cores; i++) {
 		if (c->cores[i] >= n_cpus)
 			config_say(m, true, NULL, 0,
-				   "DataplaneCores: there is no core %d, the last one is "
+				   "DataplaneCores \"%s\": there is no core %d, the last one is "
 				   "%ld: correct the line",
-				   c->cores[i], n_cpus - 1);
+				   c->dataplane_cores_text, c->cores[i], n_cpus - 1);
 	}
 	return m->n_errors ? ERR_CONFIG : 0;
 }

@@ -74,6 +74,7 @@ static int cmd_run(const struct command_line *l)
 
 	if (rc)
 		return rc;
+	m.lines = c.lines;
 	rc = parent_check(&c, &m);
 	print_messages(&m);
 	config_messages_free(&m);
@@ -120,6 +121,7 @@ static int cmd_check(const struct command_line *l)
 
 	if (rc)
 		return rc;
+	m.lines = c.lines;
 	rc = parent_check(&c, &m) < 0 ? PARENT_EXIT_CONFIG : 0;
 	print_messages(&m);
 	config_messages_free(&m);

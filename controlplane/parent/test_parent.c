@@ -537,31 +537,47 @@ static void test_syslog(void **state)
 	config_free(&c);
 }
 
+static int n_newlines(const char *p)
+{
+	int n = 0;
+
+	while ((p = strchr(p, '\n'))) {
+		n++;
+		p++;
+	}
+	return n;
+}
+
 /* Rows: lines behind a sound torrc, and what check says about them; NULL: nothing wrong. */
 static void test_check(void **state)
 {
 	static const struct {
 		const char *lines, *said;
+		bool is_last; /* the place said is that of the last of these lines */
 	} t[] = {
-		{"", NULL},
-		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\n", "held by the kernel"},
-		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\nDataplanePort af_xdp:lo\n",
-		 NULL},
-		{"DataplanePort af_packet:none0\n", "there is no interface none0"},
-		{"DataplanePort af_packet:lo\n", NULL},
-		{"DataplanePort af_xdp:none0,x=1\n", "there is no interface none0"},
-		{"User nobody-of-this-name\n", "no such user"},
-		{"DataDirectory /proc/version\n", "is no directory"},
-		{"DataDirectory /nonexistent/a/b\n", "cannot be made"},
-		{"DataplaneCores 0,1000\n", "no core 1000"},
+		{"", NULL, false},
+		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\n", "held by the kernel", true},
+		{"/DataplaneAddress\nDataplaneAddress 127.0.0.1/8\nDataplanePort af_xdp:lo\n", NULL,
+		 false},
+		{"DataplanePort af_packet:none0\n", "there is no interface none0", true},
+		{"DataplanePort af_packet:lo\n", NULL, false},
+		{"DataplanePort af_xdp:none0,x=1\n", "there is no interface none0", true},
+		{"User nobody-of-this-name\n", "no such user", true},
+		{"DataDirectory /proc/version\n", "is no directory", true},
+		{"DataDirectory /nonexistent/a/b\n", "cannot be made", true},
+		{"DataplaneCores 0,1000\n", "no core 1000", true},
 	};
 	struct field *f = *state;
 	char text[4096];
 	FILE *in = fopen(f->torrc, "r");
+	char place[32];
+	int n_lines;
 	size_t len;
 
 	assert_non_null(in);
 	len = fread(text, 1, sizeof(text) - 512, in);
+	text[len] = '\0';
+	n_lines = n_newlines(text);
 	fclose(in);
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		struct config_messages m = {0};
@@ -574,9 +590,13 @@ static void test_check(void **state)
 		if (!strstr(t[i].lines, "Cores"))
 			strcat(text, "DataplaneCores 0\n");
 		assert_int_equal(config_parse(text, strlen(text), &c, &m), 0);
+		m.lines = c.lines;
 		rc = parent_check(&c, &m);
+		snprintf(place, sizeof(place), "torrc:%d: ", n_lines + n_newlines(t[i].lines));
 		for (int k = 0; k < m.n; k++)
-			found |= m.v[k].is_error && (!t[i].said || strstr(m.v[k].text, t[i].said));
+			found |= m.v[k].is_error &&
+				 (!t[i].said || strstr(m.v[k].text, t[i].said)) &&
+				 (!t[i].is_last || strncmp(m.v[k].text, place, strlen(place)) == 0);
 		if (found != (t[i].said != NULL) || (rc == 0) != (t[i].said == NULL))
 			fail_msg("row %zu: %d", i, rc);
 		config_messages_free(&m);
