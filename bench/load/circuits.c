@@ -120,6 +120,9 @@ void circuit_open(struct load *ld, uint32_t i)
 	c->state = CIRC_OPEN;
 	free(c->shake);
 	c->shake = NULL;
+	ld->conn[c->conn].n_circs++;
+	if (c->sink_conn != SLOT_NONE)
+		ld->conn[c->sink_conn].n_circs++;
 	ld->n_circs_pending--;
 	ld->n_circs_open++;
 }

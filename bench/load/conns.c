@@ -2,6 +2,7 @@
  * a client's link, a sink's link, or a destination of exit streams. */
 #include "bench/load/load.h"
 
+#include <rte_cycles.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -197,12 +198,16 @@ static void record_in(struct load *ld, uint32_t conn, uint8_t *p, uint32_t len)
 		sink_record(ld, conn, tcp_rx_offset(ld->tcp, conn), p, len);
 		return;
 	}
+	ld->record_tsc = rte_rdtsc();
 	got = tls_in(&ld->tls, conn, p, len);
 	if (UNLIKELY(tls_pending(&ld->tls, conn)))
 		peer_ready(ld, conn);
-	if (got.what == TLS_DATA)
+	if (got.what == TLS_DATA) {
+		ld->sum.rx_records++;
+		ld->sum.rx_cells += got.len / CELL_LEN;
 		cells_in(ld, conn, got.data, got.len);
-	else if (got.what == TLS_CLOSE)
+	}
+	if (got.what == TLS_CLOSE)
 		tcp_close(ld->tcp, conn, ld->now_us);
 	else if (got.what == TLS_ERROR)
 		load_fail(ld, "a TLS record of the relay: %s", tls_why_name(got.why));

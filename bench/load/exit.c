@@ -196,7 +196,7 @@ unsigned exit_pack(struct load *ld, uint32_t conn, uint8_t *p, unsigned n)
 		q->head = c->next[UP];
 		q->n--;
 		c->queued[UP] = false;
-		for (unsigned b = 0; b < ld->opt.burst && k < n && c->package > 0 && more; b++) {
+		for (unsigned b = 0; b < ld->opt.run && k < n && c->package > 0 && more; b++) {
 			more = put_data(ld, i, p + k * CELL_LEN);
 			k += more;
 		}

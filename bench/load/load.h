@@ -29,12 +29,16 @@ struct options {
 	uint16_t handshake;			       /* of the first hop */
 	unsigned n_links, n_circs, n_sinks, n_streams; /* streams: of one circuit */
 	unsigned direction;
-	unsigned window;  /* cells under way on one circuit and direction (middle) */
-	unsigned burst;	  /* cells of one circuit behind each other */
-	unsigned record;  /* most cells in one TLS record */
+	unsigned window; /* cells under way on one circuit and direction (middle) */
+	unsigned flight; /* cells under way in all; 0: as many as the windows allow */
+	unsigned run;	 /* cells of one circuit behind each other */
+	unsigned burst;	 /* cells that a link waits for and sends as one record; 0: it does not wait
+			  */
+	unsigned record; /* most cells in one TLS record */
 	unsigned pending; /* handshakes at once */
 	double rate;	  /* cells a second in all; 0: as many as go */
 	double warmup_s, time_s;
+	unsigned quota, period_us; /* of the cgroup while it is measured; quota 0: none */
 	unsigned mem_mb, mtu;
 	unsigned n_pids, pid[LOAD_PIDS];
 	bool json, quiet;
@@ -72,7 +76,7 @@ struct conn {
 	uint8_t *stash; /* the cell that spans two records */
 	struct queue ready;
 	uint32_t next_active;
-	uint32_t n_circs;
+	uint32_t n_circs, n_out; /* n_out: their cells that left here and have not arrived */
 	struct hello *hello;
 	/* as destination of a stream */
 	uint64_t sent, got;
@@ -114,7 +118,7 @@ struct stream {
 struct tally {
 	uint64_t cells[2], bytes[2]; /* verified arrivals: up, down */
 	uint64_t handshakes, connects;
-	uint64_t tx_cells;
+	uint64_t tx_cells, tx_records, rx_cells, rx_records; /* of relayed cells */
 };
 struct cpu {
 	uint64_t ns;		     /* of all tasks of the pids */
@@ -158,12 +162,15 @@ struct load {
 	bool recreate; /* create: a circuit that is there is destroyed and made anew */
 	bool retry;    /* a dial that fails is tried again: the relay may not be up yet */
 	bool flowing;
-	bool worked; /* the last turn had frames */
+	uint32_t n_flight; /* relayed cells under way */
+	bool worked;	   /* the last turn had frames */
 	uint32_t circs_wanted;
 	struct tally sum;
 	uint64_t hist[LATENCY_ROWS];
 	bool timing;
-	double tsc_per_ns;
+	double tsc_per_ns, ns_per_tsc;
+	uint64_t record_tsc;	    /* when the record that is read now was taken */
+	double links_s, circuits_s; /* how long the set-up took */
 	/* pacing: tsc of the first cell's turn, tsc between cells */
 	uint64_t pace_start, pace_n;
 	double pace_step;
@@ -276,6 +283,8 @@ void fetch_cell(struct load *ld, uint32_t conn, uint8_t *cell);
 void latency_note(struct load *ld, uint64_t ns);
 double latency_at(const struct load *ld, double share);
 void cpu_read(const struct options *o, struct cpu *c);
+/* The cgroup's CPU quota, in percent of a core; 0 lifts it. */
+void quota_set(struct load *ld, unsigned percent);
 uint64_t memory_of(const struct options *o);
 /* Turns for the warm-up and the measured time, with a progress line, and reports. */
 int run_flow(struct load *ld);

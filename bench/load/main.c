@@ -50,22 +50,28 @@ static bool circuits_up(struct load *ld)
 
 static void open_links(struct load *ld)
 {
+	double start = (double)clock_ns(), limit = LINKS_S + ld->opt.n_links / 50.0;
+
 	if (ld->opt.mode->run == run_connect)
 		return;
-	if (!stack_until(ld, links_up, LINKS_S))
-		load_fail(ld, "%u of %u links after %d s", ld->n_links_open, ld->opt.n_links,
-			  LINKS_S);
+	if (!stack_until(ld, links_up, limit))
+		load_fail(ld, "%u of %u links after %.0f s", ld->n_links_open, ld->opt.n_links,
+			  limit);
+	ld->links_s = ((double)clock_ns() - start) / 1e9;
 	progress_end(ld);
 }
 
 static void open_circuits(struct load *ld)
 {
+	double start = (double)clock_ns(), limit = CIRCUITS_S + ld->opt.n_circs / 200.0;
+
 	if (!ld->opt.mode->extend && !ld->opt.mode->streams)
 		return;
 	ld->circs_wanted = ld->opt.n_circs;
-	if (!ld->failed[0] && !stack_until(ld, circuits_up, CIRCUITS_S))
-		load_fail(ld, "%u of %u circuits after %d s", ld->n_circs_open, ld->opt.n_circs,
-			  CIRCUITS_S);
+	if (!ld->failed[0] && !stack_until(ld, circuits_up, limit))
+		load_fail(ld, "%u of %u circuits after %.0f s", ld->n_circs_open, ld->opt.n_circs,
+			  limit);
+	ld->circuits_s = ((double)clock_ns() - start) / 1e9;
 	progress_end(ld);
 }
 

@@ -8,6 +8,7 @@
 #define MARK	  0xa5a5 /* where a zero would mean that the cell may be for the relay */
 #define HEAD	  19	 /* kind 1, mark 2, circuit 4, sequence 4, time 8 */
 #define SERVE_MIN 4	 /* cells worth a record while more are under way */
+#define TURN_MAX  512	 /* cells packed in one turn: they stay in L2, and so do their conns */
 
 static unsigned way_of(const struct load *ld, uint32_t conn)
 {
@@ -85,14 +86,15 @@ static void put(struct load *ld, uint32_t i, unsigned way, uint8_t *p, uint64_t 
 	be64_put(payload + 11, stamp);
 	memcpy(payload + HEAD, body_of(ld, i, c->sent[way]), CELL_PAYLOAD - HEAD);
 	c->sent[way]++;
+	ld->conn[way == UP ? c->conn : c->sink_conn].n_out++;
+	ld->n_flight++;
 	if (way == UP)
 		aes_ctr_run(&ld->cipher, &c->layer.fwd, payload, payload, CELL_PAYLOAD);
 }
 
 /* With --rate: whether a cell's time has come, and when that was. */
-static bool due(struct load *ld, uint64_t *stamp)
+static bool due(struct load *ld, uint64_t now, uint64_t *stamp)
 {
-	uint64_t now = rte_rdtsc();
 	uint64_t at = ld->pace_start + (uint64_t)((double)ld->pace_n * ld->pace_step);
 
 	*stamp = now;
@@ -108,15 +110,15 @@ static bool due(struct load *ld, uint64_t *stamp)
 unsigned middle_pack(struct load *ld, uint32_t conn, uint8_t *p, unsigned n)
 {
 	unsigned way = way_of(ld, conn), k = 0;
-	uint64_t stamp;
+	uint64_t stamp, now = rte_rdtsc();
 	uint32_t i;
 
 	while (k < n && (i = dequeue(ld, conn, way)) != SLOT_NONE) {
 		struct circ *c = &ld->circ[i];
 		bool time = true;
 
-		for (unsigned b = 0; b < ld->opt.burst && k < n && may_send(ld, c, way); b++) {
-			time = due(ld, &stamp);
+		for (unsigned b = 0; b < ld->opt.run && k < n && may_send(ld, c, way); b++) {
+			time = due(ld, now, &stamp);
 			if (!time)
 				break;
 			put(ld, i, way, p + k++ * CELL_LEN, stamp);
@@ -138,13 +140,30 @@ static uint64_t overdue(const struct load *ld)
 	return gone < (double)ld->pace_n ? 0 : (uint64_t)gone - ld->pace_n + 1;
 }
 
+/* Cells that a conn may have under way: those of all its circuits. */
+static uint64_t window_of(const struct load *ld, const struct conn *c)
+{
+	return (uint64_t)c->n_circs * ld->opt.window;
+}
+
 static unsigned wanted(const struct load *ld, uint32_t conn)
 {
-	uint64_t ready = (uint64_t)ld->conn[conn].ready.n * ld->opt.burst;
+	const struct conn *c = &ld->conn[conn];
+	uint64_t ready = c->ready.n ? ld->opt.record : 0;
 
+	if (!ld->opt.mode->streams)
+		ready = MIN(ready, window_of(ld, c) - c->n_out);
 	if (ld->pace_step > 0)
 		ready = MIN(ready, overdue(ld));
 	return (unsigned)MIN(ready, ld->opt.record);
+}
+
+/* Cells below which no record is made while more are to come. */
+static unsigned least(const struct load *ld, uint32_t conn, unsigned want)
+{
+	if (!ld->opt.burst || ld->pace_step > 0 || ld->opt.mode->streams)
+		return MIN(want, (unsigned)SERVE_MIN);
+	return (unsigned)MIN(window_of(ld, &ld->conn[conn]), ld->opt.burst);
 }
 
 /* One record. False when this conn is done for now: TCP_WRITABLE or a window wakes it. */
@@ -158,11 +177,13 @@ static bool serve(struct load *ld, uint32_t conn)
 
 	if (!want)
 		return ld->conn[conn].ready.n != 0; /* the time comes */
+	if (ld->opt.burst && tcp_unsent(ld->tcp, conn))
+		return room != 0; /* the port is full; else TCP_WRITABLE comes */
 	fit = room > head + tail ? (room - head - tail) / CELL_LEN : 0;
 	if (idle && !fit)
 		fit = 1;
 	n = MIN(fit, want);
-	if (!n || (n < MIN(want, (unsigned)SERVE_MIN) && !idle))
+	if (!n || (n < least(ld, conn, want) && (!idle || ld->opt.burst)))
 		return false;
 	p = peer_ready(ld, conn) ? tcp_reserve(ld->tcp, conn, head + n * CELL_LEN + tail) : NULL;
 	if (!p)
@@ -171,21 +192,26 @@ static bool serve(struct load *ld, uint32_t conn)
 				  : middle_pack(ld, conn, p + head, n);
 	tcp_push(ld->tcp, conn, n ? (uint32_t)tls_seal(&ld->tls, conn, p, n * CELL_LEN) : 0);
 	ld->sum.tx_cells += n;
+	ld->sum.tx_records += n != 0;
 	return ld->conn[conn].ready.n != 0;
 }
 
 void pump(struct load *ld)
 {
-	uint32_t conn = ld->active, next;
+	uint32_t conn, last = ld->active_tail;
+	uint64_t stop = ld->sum.tx_cells + TURN_MAX;
 
-	ld->active = ld->active_tail = SLOT_NONE;
-	for (; conn != SLOT_NONE; conn = next) {
-		struct conn *c = &ld->conn[conn];
+	for (unsigned n = 0; ld->active != SLOT_NONE && n < TURN_MAX; n++) {
+		if (ld->n_flight > ld->opt.flight - ld->opt.record)
+			break; /* who is next stays the next */
+		struct conn *c = &ld->conn[conn = ld->active];
 
-		next = c->next_active;
+		ld->active = c->next_active;
 		c->active = false;
 		if (c->state == CONN_OPEN && ld->flowing && serve(ld, conn))
 			peer_wake(ld, conn);
+		if (conn == last || ld->sum.tx_cells >= stop)
+			break;
 	}
 }
 
@@ -203,11 +229,13 @@ static bool arrived(struct load *ld, uint32_t i, unsigned way, const uint8_t *pa
 		return false;
 	}
 	c->got[way]++;
+	ld->conn[way == UP ? c->conn : c->sink_conn].n_out--;
+	ld->n_flight--;
 	ld->sum.cells[way]++;
 	ld->sum.bytes[way] += RELAY_BODY;
 	if (ld->timing)
-		latency_note(ld, (uint64_t)((double)(rte_rdtsc() - be64_get(payload + 11)) /
-					    ld->tsc_per_ns));
+		latency_note(ld, (uint64_t)((double)(ld->record_tsc - be64_get(payload + 11)) *
+					    ld->ns_per_tsc));
 	if (ld->flowing && !c->queued[way] && may_send(ld, c, way))
 		enqueue(ld, i, way);
 	return true;

@@ -115,7 +115,11 @@ static const struct row {
 	ROW("--direction", "D", direction, set_direction, "up, down or both"),
 	ROW("--handshake", "H", handshake, set_handshake, "fast, ntor or ntor3"),
 	ROW("--window", "N", window, set_number, "cells under way on a circuit, each direction"),
-	ROW("--burst", "N", burst, set_number, "cells of a circuit behind each other"),
+	ROW("--flight", "N", flight, set_number, "cells under way in all; 0: as --window allows"),
+	ROW("--run", "N", run, set_number, "cells of a circuit behind each other"),
+	ROW("--burst", "N", burst, set_number,
+	    "a link waits for so many cells (1 to 31) and sends them as one record, and no other "
+	    "before that has left; 1: one cell at a time"),
 	ROW("--record", "N", record, set_number, "most cells in one TLS record, 1 to 31"),
 	ROW("--pending", "N", pending, set_number, "handshakes at once"),
 	ROW("--rate", "CELLS/S", rate, set_seconds, "cells a second in all; 0: as many as go"),
@@ -128,6 +132,9 @@ static const struct row {
 	ROW("--core", "N", cores, set_text, "the core to run on"),
 	{"--pid", "PID", "a process of the relay, for CPU time and memory (repeat)", 0, set_pid},
 	ROW("--cgroup", "DIR", cgroup, set_text, "the relay's cgroup: its processes and its quota"),
+	ROW("--quota", "PERCENT", quota, set_number,
+	    "of a core, for that cgroup, once links and circuits stand"),
+	ROW("--period", "US", period_us, set_number, "of that quota"),
 	ROW("--json", NULL, json, set_true, "one JSON object in place of the table"),
 	ROW("--quiet", NULL, quiet, set_true, "no progress line"),
 #undef ROW
@@ -160,9 +167,18 @@ static void check(struct options *o)
 		wrong("--links is 1 to 10000, --circuits 1 to 100000");
 	if (!o->n_sinks || o->n_sinks > LOAD_SINKS)
 		wrong("--sinks is 1 to %d", LOAD_SINKS);
-	if (!o->record || o->record > CELLS_A_RECORD || !o->burst || !o->window || !o->pending)
-		wrong("--record is 1 to %d; --burst, --window, --pending are not 0",
-		      CELLS_A_RECORD);
+	if (!o->record || o->record > CELLS_A_RECORD || o->burst > CELLS_A_RECORD)
+		wrong("--record and --burst are 1 to %d", CELLS_A_RECORD);
+	if (!o->run || !o->window || !o->pending)
+		wrong("--run, --window and --pending are not 0");
+	if (o->quota && (!o->cgroup || o->quota > 100 || !o->period_us))
+		wrong("--quota is 1 to 100 and needs --cgroup");
+	if (o->burst)
+		o->record = o->burst;
+	if (!o->flight)
+		o->flight = UINT32_MAX;
+	if (o->flight < CELLS_A_RECORD)
+		wrong("--flight is at least %d", CELLS_A_RECORD);
 	if (!o->n_streams || o->n_streams > 1000)
 		wrong("--streams is 1 to 1000");
 	if (o->n_circs < o->n_links)
@@ -186,11 +202,12 @@ void options_read(struct options *o, int argc, char **argv)
 			       .n_streams = 1,
 			       .direction = DIR_UP,
 			       .window = 200,
-			       .burst = 1,
+			       .run = 1,
 			       .record = CELLS_A_RECORD,
 			       .pending = 64,
 			       .warmup_s = 1,
 			       .time_s = 5,
+			       .period_us = 5000,
 			       .mem_mb = 256,
 			       .suite = "aes128",
 			       .cores = "0"};

@@ -1,6 +1,7 @@
 /* report.c - what people and machines are told: the progress line, the table, the JSON object. */
 #include "bench/load/load.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -64,13 +65,19 @@ static void print(const struct load *ld, const struct figure *f, unsigned n)
 	for (unsigned i = 0; i < n; i++, f++) {
 		if (f->hide)
 			continue;
-		if (ld->opt.json)
-			printf(", \"%s\": %.*f", f->name, f->digits, f->value);
+		if (ld->opt.json) /* which knows no infinity */
+			printf(", \"%s\": %.*f", f->name, f->digits,
+			       isfinite(f->value) ? f->value : 0.0);
 		else
 			printf("  %-28s %12.*f %s\n", f->name, f->digits, f->value, f->unit);
 	}
 	printf(ld->opt.json ? "}\n" : "\n");
 	fflush(stdout);
+}
+
+static double ratio(uint64_t a, uint64_t b)
+{
+	return b ? (double)a / (double)b : 0;
 }
 
 void report(struct load *ld, const struct outcome *o)
@@ -99,6 +106,13 @@ void report(struct load *ld, const struct outcome *o)
 		{"throttled", "of the quota's periods", o->throttled, 3, !ld->opt.cgroup},
 		{"seconds", "s", s, 2, false},
 		{"generator_busy", "share of our time", o->busy, 3, false},
+		{"cells_per_record_out", "of ours", ratio(t->tx_cells, t->tx_records), 2, !flow},
+		{"cells_per_record_in", "of the relay", ratio(t->rx_cells, t->rx_records), 2,
+		 !flow},
+		{"links_setup_s", "s", ld->links_s, 2, false},
+		{"circuits_setup_s", "s", ld->circuits_s, 2, !flow},
+		{"retransmits", "segments that we sent again",
+		 (double)ld->counts.v[COUNT_tcp_retransmits], 0, false},
 		{"frames_lost", "at our own port", (double)o->lost, 0, false},
 	};
 

@@ -77,6 +77,40 @@ static void quota_read(const char *dir, struct cpu *c)
 		fclose(f);
 }
 
+static void group_put(struct load *ld, const char *name, const char *text)
+{
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%.270s/%s", ld->opt.cgroup, name);
+	f = fopen(path, "w");
+	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
+		load_fail(ld, "%s cannot be written", path);
+}
+
+void quota_set(struct load *ld, unsigned percent)
+{
+	unsigned us = ld->opt.period_us * percent / 100;
+	char path[300], quota[40], period[20];
+
+	if (!ld->opt.quota)
+		return;
+	snprintf(path, sizeof(path), "%.270s/cpu.cfs_quota_us", ld->opt.cgroup);
+	snprintf(period, sizeof(period), "%u", ld->opt.period_us);
+	if (access(path, W_OK) == 0) { /* cgroups of version 1 */
+		snprintf(quota, sizeof(quota), "%d", percent ? (int)us : -1);
+		group_put(ld, "cpu.cfs_quota_us", "-1"); /* in between, any period is good */
+		group_put(ld, "cpu.cfs_period_us", period);
+		group_put(ld, "cpu.cfs_quota_us", quota);
+		return;
+	}
+	if (percent)
+		snprintf(quota, sizeof(quota), "%u %u", us, ld->opt.period_us);
+	else
+		snprintf(quota, sizeof(quota), "max %u", ld->opt.period_us);
+	group_put(ld, "cpu.max", quota);
+}
+
 /* The processes that were named, or those of the cgroup. */
 static unsigned pids_of(const struct options *o, unsigned pid[LOAD_PIDS])
 {
@@ -152,7 +186,10 @@ static struct tally since(const struct tally *a, const struct tally *b)
 			       {b->bytes[0] - a->bytes[0], b->bytes[1] - a->bytes[1]},
 			       b->handshakes - a->handshakes,
 			       b->connects - a->connects,
-			       b->tx_cells - a->tx_cells};
+			       b->tx_cells - a->tx_cells,
+			       b->tx_records - a->tx_records,
+			       b->rx_cells - a->rx_cells,
+			       b->rx_records - a->rx_records};
 }
 
 static void show(struct load *ld, const char *what, double at, double of, const struct tally *t,
@@ -196,6 +233,7 @@ static bool measure(struct load *ld, struct outcome *out)
 	struct cpu c0, c1;
 	uint64_t lost, idle_us;
 
+	quota_set(ld, ld->opt.quota);
 	if (ld->opt.warmup_s > 0 && !turn_for(ld, "warm-up", ld->opt.warmup_s))
 		return false;
 	memset(ld->hist, 0, sizeof(ld->hist));
@@ -208,6 +246,7 @@ static bool measure(struct load *ld, struct outcome *out)
 		return false;
 	cpu_read(&ld->opt, &c1);
 	ld->timing = false;
+	quota_set(ld, 0);
 	*out = (struct outcome) {.t = since(&before, &ld->sum),
 				 .seconds = (double)(c1.at_ns - c0.at_ns) / 1e9,
 				 .cpu_s = (double)(c1.ns - c0.ns) / 1e9,

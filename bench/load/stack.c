@@ -148,6 +148,7 @@ void stack_start(struct load *ld)
 		      (ld->opt.mode->streams ? ld->opt.n_circs * ld->opt.n_streams : 0);
 	start_port(ld);
 	ld->tsc_per_ns = (double)rte_get_tsc_hz() / 1e9;
+	ld->ns_per_tsc = 1 / ld->tsc_per_ns;
 	start_columns(ld);
 	start_net(ld);
 	start_tcp(ld);
