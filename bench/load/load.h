@@ -14,6 +14,7 @@
 
 #define LOAD_SINKS   64
 #define LOAD_PIDS    8
+#define LOAD_SHARES  16
 #define SINK_PORT    9100 /* and up: one for each sink relay */
 #define LATENCY_ROWS 2048
 
@@ -41,6 +42,8 @@ struct options {
 	unsigned quota, period_us; /* of the cgroup while it is measured; quota 0: none */
 	unsigned mem_mb, mtu;
 	unsigned n_pids, pid[LOAD_PIDS];
+	unsigned n_shares;
+	double share[LOAD_SHARES]; /* latency: loads, of the most */
 	bool json, quiet;
 };
 /* Reads the command line; ends the program with a sentence when it is wrong. */

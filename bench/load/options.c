@@ -88,6 +88,23 @@ static void set_pid(void *to, const char *name, const char *text)
 	set_number(&o->pid[o->n_pids++], name, text);
 }
 
+static void set_shares(void *to, const char *name, const char *text)
+{
+	struct options *o = to;
+	char *end;
+
+	for (o->n_shares = 0;; text = end + 1) {
+		double v = strtod(text, &end);
+
+		if (end == text || !(v > 0) || v > 100 || (*end && *end != ',') ||
+		    o->n_shares == LOAD_SHARES)
+			wrong("%s: at most %d numbers of 1 to 100, with commas", name, LOAD_SHARES);
+		o->share[o->n_shares++] = v / 100;
+		if (!*end)
+			return;
+	}
+}
+
 static void set_true(void *to, const char *name, const char *text)
 {
 	*(bool *)to = true;
@@ -123,6 +140,7 @@ static const struct row {
 	ROW("--record", "N", record, set_number, "most cells in one TLS record, 1 to 31"),
 	ROW("--pending", "N", pending, set_number, "handshakes at once"),
 	ROW("--rate", "CELLS/S", rate, set_seconds, "cells a second in all; 0: as many as go"),
+	{"--shares", "LIST", "latency: loads in percent, e.g. 10,50,90", 0, set_shares},
 	ROW("--warmup", "S", warmup_s, set_seconds, "seconds before the measurement"),
 	ROW("--time", "S", time_s, set_seconds, "seconds of measurement"),
 	ROW("--suite", "S", suite, set_text, "aes128, aes256 or chacha"),
@@ -207,6 +225,8 @@ void options_read(struct options *o, int argc, char **argv)
 			       .pending = 64,
 			       .warmup_s = 1,
 			       .time_s = 5,
+			       .n_shares = 3,
+			       .share = {0.1, 0.5, 0.9},
 			       .period_us = 5000,
 			       .mem_mb = 256,
 			       .suite = "aes128",

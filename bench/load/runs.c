@@ -310,13 +310,12 @@ static int flow_once(struct load *ld, double rate, double *got)
 
 int run_flow(struct load *ld)
 {
-	static const double shares[] = {0.1, 0.5, 0.9};
 	double most, got;
 
 	if (flow_once(ld, ld->opt.rate, &most))
 		return 1;
-	for (unsigned i = 0; !strcmp(ld->opt.mode->name, "latency") && i < ARRAY_LEN(shares); i++)
-		if (flow_once(ld, most * shares[i], &got))
+	for (unsigned i = 0; !strcmp(ld->opt.mode->name, "latency") && i < ld->opt.n_shares; i++)
+		if (flow_once(ld, most * ld->opt.share[i], &got))
 			return 1;
 	return 0;
 }
