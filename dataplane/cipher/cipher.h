@@ -15,16 +15,17 @@ enum {
 };
 struct aes_ctr;
 struct sha1;
-struct sha1_lanes;
 struct cipher {
 	void *mgr; /* IMB_MGR */
 	void (*ctr)(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
 		    const uint8_t *src, size_t len);
 	void (*sha1_blocks)(uint32_t h[5], const uint8_t *p, size_t n_blocks);
 	void (*sha1_blocks_x2)(uint32_t *h[2], const uint8_t *p[2], size_t n_blocks);
-	void (*sha1_lanes)(struct sha1_lanes *l); /* NULL: there is none */
-	unsigned sha1_lanes_from;		  /* it pays from so many streams on */
-	const char *arch, *ctr_name, *sha1_name;  /* what was chosen, for a log line */
+	/* As sha1_cells below, at most SHA1_LANES of them; NULL: there is none. */
+	void (*sha1_cells_x16)(struct sha1 *const *s, const uint8_t *const *payload,
+			       uint8_t (*digest)[20], unsigned n);
+	unsigned sha1_lanes_from;		 /* it pays from so many streams on */
+	const char *arch, *ctr_name, *sha1_name; /* what was chosen, for a log line */
 };
 /* flags: which kernels to leave out (tests); 0 takes the best of this CPU. 0, or ERR_FULL when
  * memory is short, or ERR_CRYPTO when the library's self test fails. */
@@ -81,8 +82,9 @@ void sha1_update(const struct cipher *c, struct sha1 *s, const void *p, size_t l
 /* The digest of everything so far; the state is not disturbed. */
 void sha1_peek(const struct cipher *c, const struct sha1 *s, uint8_t digest[SHA1_LEN]);
 /* Takes one 509-byte relay payload into each of n states and peeks each digest; states are
- * distinct. Faster than one by one from two states on, much faster from ten. */
+ * distinct. Faster than one by one from two states on, fastest by SHA1_LANES. */
 #define RELAY_PAYLOAD 509
+#define SHA1_LANES    16
 void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *const *payload,
 		uint8_t (*digest)[SHA1_LEN], unsigned n);
 

@@ -103,74 +103,15 @@ static void cell_pair(const struct cipher *c, struct sha1 *const s[2],
 	put_digest(end[1], digest[1]);
 }
 
-/* ---- many streams in lanes ---- */
-
-struct lane_room {
-	uint8_t first[BLOCK];	 /* the block begun by an earlier cell */
-	uint8_t last[2 * BLOCK]; /* what closes the digest */
-};
-
-static void lane_fill(struct sha1_lanes *l, unsigned i, struct lane_room *room, struct sha1 *s,
-		      const uint8_t *payload)
-{
-	size_t have = s->len % BLOCK, take = have ? BLOCK - have : 0, n = 0, n_last;
-	const uint8_t *p = payload + take, *end = payload + RELAY_PAYLOAD;
-
-	if (have) {
-		memcpy(room->first, s->buf, have);
-		memcpy(room->first + have, payload, take);
-		l->block[n++][i] = room->first;
-	}
-	for (; end - p >= BLOCK; p += BLOCK)
-		l->block[n++][i] = p;
-	memcpy(s->buf, p, end - p);
-	s->len += RELAY_PAYLOAD;
-	l->n_data[i] = n;
-	n_last = last_blocks(s, room->last);
-	l->block[n++][i] = room->last;
-	if (n_last == 2)
-		l->block[n++][i] = room->last + BLOCK;
-	l->n_all[i] = n;
-	while (n < SHA1_LANE_BLOCKS)
-		l->block[n++][i] = room->last;
-	for (unsigned k = 0; k < 5; k++)
-		l->h[k][i] = s->h[k];
-}
-
-static void cells_in_lanes(const struct cipher *c, struct sha1 *const *s,
-			   const uint8_t *const *payload, uint8_t (*digest)[SHA1_LEN], unsigned n)
-{
-	static const uint8_t nothing[BLOCK];
-	struct lane_room room[SHA1_LANES];
-	struct sha1_lanes l;
-
-	for (unsigned i = 0; i < n; i++)
-		lane_fill(&l, i, &room[i], s[i], payload[i]);
-	for (unsigned i = n; i < SHA1_LANES; i++) {
-		l.n_data[i] = l.n_all[i] = 0;
-		for (unsigned t = 0; t < SHA1_LANE_BLOCKS; t++)
-			l.block[t][i] = nothing;
-		for (unsigned k = 0; k < 5; k++)
-			l.h[k][i] = 0;
-	}
-	c->sha1_lanes(&l);
-	for (unsigned i = 0; i < n; i++) {
-		for (unsigned k = 0; k < 5; k++) {
-			s[i]->h[k] = l.h[k][i];
-			be32_put(digest[i] + 4 * k, l.end[k][i]);
-		}
-	}
-}
-
 void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *const *payload,
 		uint8_t (*digest)[SHA1_LEN], unsigned n)
 {
 	unsigned i = 0;
 
-	while (c->sha1_lanes && n - i >= c->sha1_lanes_from) {
+	while (c->sha1_cells_x16 && n - i >= c->sha1_lanes_from) {
 		unsigned k = MIN(n - i, SHA1_LANES);
 
-		cells_in_lanes(c, s + i, payload + i, digest + i, k);
+		c->sha1_cells_x16(s + i, payload + i, digest + i, k);
 		i += k;
 	}
 	for (; i + 1 < n; i += 2)

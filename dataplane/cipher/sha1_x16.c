@@ -1,11 +1,15 @@
-/* sha1_x16.c - SHA-1 of sixteen streams at once, one in each 32-bit lane of 512-bit registers: pays
- * from ten streams on. The twins are the kernels that take one stream. */
+/* sha1_x16.c - SHA-1 of sixteen streams at once, a relay payload each, one stream in each 32-bit
+ * lane of 512-bit registers. The twins are the kernels that take one stream.
+ *
+ * A payload of 509 bytes behind the have bytes that an earlier cell left makes one block that both
+ * share, six or seven whole blocks, and one or two that close the digest: nine in all, or ten. */
 #include <immintrin.h>
 
 #include "dataplane/cipher/internal.h"
 
 #define WIDE   __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define INLINE static inline __attribute__((always_inline))
+#define BLOCK  64
 
 /* Four by four transposes within 128-bit quarters, then of the quarters. */
 WIDE INLINE void transpose(__m512i r[16])
@@ -36,13 +40,13 @@ WIDE INLINE void transpose(__m512i r[16])
 	}
 }
 
-WIDE INLINE void load_words(__m512i w[16], const uint8_t *const block[16])
+WIDE INLINE void load_words(__m512i w[16], const uint8_t *const block[16], size_t at)
 {
 	const __m512i swap = _mm512_broadcast_i32x4(
 		_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
 
 	for (unsigned i = 0; i < 16; i++)
-		w[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(block[i]), swap);
+		w[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(block[i] + at), swap);
 	transpose(w);
 }
 
@@ -80,44 +84,136 @@ enum { CHOOSE = 0xca, PARITY = 0x96, MAJORITY = 0xe8 };
 	ROUNDS_5(t + 10, table, k);                                                                \
 	ROUNDS_5(t + 15, table, k)
 
-/* One block in each lane of on; the state of the others stays. */
-WIDE static void step(__m512i h[5], const uint8_t *const block[16], __mmask16 on)
+/* The block of each lane that lies at bytes behind block[lane]. */
+WIDE static void step(__m512i h[5], const uint8_t *const block[16], size_t at)
 {
 	const __m512i k0 = _mm512_set1_epi32(0x5a827999), k1 = _mm512_set1_epi32(0x6ed9eba1);
 	const __m512i k2 = _mm512_set1_epi32((int)0x8f1bbcdc);
 	const __m512i k3 = _mm512_set1_epi32((int)0xca62c1d6);
 	__m512i w[16], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
 
-	load_words(w, block);
+	load_words(w, block, at);
 	ROUNDS_20(0, CHOOSE, k0);
 	ROUNDS_20(20, PARITY, k1);
 	ROUNDS_20(40, MAJORITY, k2);
 	ROUNDS_20(60, PARITY, k3);
-	h[0] = _mm512_mask_add_epi32(h[0], on, h[0], a);
-	h[1] = _mm512_mask_add_epi32(h[1], on, h[1], b);
-	h[2] = _mm512_mask_add_epi32(h[2], on, h[2], c);
-	h[3] = _mm512_mask_add_epi32(h[3], on, h[3], d);
-	h[4] = _mm512_mask_add_epi32(h[4], on, h[4], e);
+	h[0] = _mm512_add_epi32(h[0], a);
+	h[1] = _mm512_add_epi32(h[1], b);
+	h[2] = _mm512_add_epi32(h[2], c);
+	h[3] = _mm512_add_epi32(h[3], d);
+	h[4] = _mm512_add_epi32(h[4], e);
 }
 
-WIDE void sha1_lanes_avx512(struct sha1_lanes *l)
+/* A lane's own copies of the blocks that do not lie in the payload. */
+struct lane_room {
+	_Alignas(BLOCK) uint8_t first[BLOCK], last[2 * BLOCK];
+};
+
+struct lanes {
+	struct lane_room room[SHA1_LANES];
+	/* by number of the block: the first; the next six; the three after those */
+	const uint8_t *first[SHA1_LANES], *whole[SHA1_LANES], *end[3][SHA1_LANES];
+	uint32_t h[5][SHA1_LANES];
+	__mmask16 is_short; /* six whole blocks, not seven */
+	__mmask16 is_long;  /* ten blocks, not nine */
+};
+
+/* Lays out one lane's blocks, and keeps in s what its next cell begins with. */
+WIDE INLINE void lane_fill(struct lanes *l, unsigned i, struct sha1 *s, const uint8_t *payload)
 {
-	const __m128i n_data = _mm_loadu_si128((const __m128i *)l->n_data);
-	const __m128i n_all = _mm_loadu_si128((const __m128i *)l->n_all);
-	__m512i h[5];
+	const unsigned have = s->len % BLOCK, rest = (have + RELAY_PAYLOAD) % BLOCK;
+	const bool is_short = have + RELAY_PAYLOAD < 8 * BLOCK;
+	const uint8_t *whole = payload + BLOCK - have;
+	struct lane_room *room = &l->room[i];
+	__m512i first, tail, bits;
 
-	for (unsigned i = 0; i < 5; i++)
-		h[i] = _mm512_loadu_si512(l->h[i]);
-	for (unsigned t = 0; t < SHA1_LANE_BLOCKS; t++) {
-		__mmask16 on = _mm_cmpgt_epi8_mask(n_all, _mm_set1_epi8(t));
-		__mmask16 last = _mm_cmpeq_epi8_mask(n_data, _mm_set1_epi8(t + 1));
+	/* What lies in front of the payload is masked off. */
+	first = _mm512_mask_loadu_epi8(_mm512_loadu_si512(s->buf), ~0ull << have,
+				       (const uint8_t *)((uintptr_t)payload - have));
+	_mm512_store_si512(room->first, first);
+	tail = _mm512_maskz_loadu_epi8((1ull << rest) - 1,
+				       whole + (is_short ? 6 * BLOCK : 7 * BLOCK));
+	_mm512_storeu_si512(s->buf, tail);
+	s->len += RELAY_PAYLOAD;
+	/* RFC 3174 4: a one bit, zeroes, the length in bits. */
+	bits = _mm512_maskz_set1_epi64(0x80, (long long)__builtin_bswap64(s->len * 8));
+	tail = _mm512_mask_set1_epi8(tail, 1ull << rest, (char)0x80);
+	tail = _mm512_mask_mov_epi64(tail, rest < BLOCK - 8 ? 0x80 : 0, bits);
+	_mm512_store_si512(room->last, tail);
+	_mm512_store_si512(room->last + BLOCK, bits);
+	l->first[i] = room->first;
+	l->whole[i] = whole;
+	l->end[0][i] = is_short ? room->last : whole + 6 * BLOCK;
+	l->end[1][i] = is_short ? room->last + BLOCK : room->last;
+	l->end[2][i] = room->last + BLOCK;
+	l->is_short |= is_short << i;
+	l->is_long |= (!is_short && rest >= BLOCK - 8) << i;
+	for (unsigned k = 0; k < 5; k++)
+		l->h[k][i] = s->h[k];
+}
 
-		if (!on)
-			break;
-		step(h, l->block[t], on);
-		for (unsigned i = 0; last && i < 5; i++)
-			_mm512_mask_storeu_epi32(l->h[i], last, h[i]);
+/* A lane that is not used: any blocks, nobody looks at what becomes of them. */
+static void lane_idle(struct lanes *l, unsigned i)
+{
+	l->first[i] = l->first[0];
+	l->whole[i] = l->whole[0];
+	for (unsigned k = 0; k < 3; k++)
+		l->end[k][i] = l->end[k][0];
+	for (unsigned k = 0; k < 5; k++)
+		l->h[k][i] = 0;
+}
+
+WIDE INLINE void choose(__m512i to[5], __mmask16 on, const __m512i from[5])
+{
+	for (unsigned k = 0; k < 5; k++)
+		to[k] = _mm512_mask_mov_epi32(to[k], on, from[k]);
+}
+
+/* The state after the data to l->h, the digests' words to end. */
+WIDE static void run(struct lanes *l, uint32_t end[5][SHA1_LANES])
+{
+	const __m512i swap = _mm512_broadcast_i32x4(
+		_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+	__m512i h[5], data[5], before[5];
+
+	for (unsigned k = 0; k < 5; k++)
+		h[k] = _mm512_loadu_si512(l->h[k]);
+	step(h, l->first, 0);
+	for (size_t i = 0; i < 6; i++)
+		step(h, l->whole, i * BLOCK);
+	memcpy(before, h, sizeof(before));
+	step(h, l->end[0], 0);
+	memcpy(data, h, sizeof(data));
+	choose(data, l->is_short, before);
+	step(h, l->end[1], 0);
+	if (UNLIKELY(l->is_long)) {
+		memcpy(before, h, sizeof(before));
+		step(h, l->end[2], 0);
+		choose(h, (__mmask16)~l->is_long, before);
 	}
-	for (unsigned i = 0; i < 5; i++)
-		_mm512_storeu_si512(l->end[i], h[i]);
+	for (unsigned k = 0; k < 5; k++) {
+		_mm512_storeu_si512(l->h[k], data[k]);
+		_mm512_storeu_si512(end[k], _mm512_shuffle_epi8(h[k], swap));
+	}
+}
+
+WIDE void sha1_cells_x16(struct sha1 *const *s, const uint8_t *const *payload,
+			 uint8_t (*digest)[SHA1_LEN], unsigned n)
+{
+	uint32_t end[5][SHA1_LANES], words[5];
+	struct lanes l;
+
+	l.is_short = l.is_long = 0;
+	for (unsigned i = 0; i < n; i++)
+		lane_fill(&l, i, s[i], payload[i]);
+	for (unsigned i = n; i < SHA1_LANES; i++)
+		lane_idle(&l, i);
+	run(&l, end);
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned k = 0; k < 5; k++) {
+			s[i]->h[k] = l.h[k][i];
+			words[k] = end[k][i];
+		}
+		memcpy(digest[i], words, SHA1_LEN);
+	}
 }
