@@ -75,13 +75,13 @@ static void ctr_pass(struct onion *o, struct onion_item *items, unsigned n, bool
 	}
 }
 
-/* ---- digests: in rounds where no circuit stands twice, so that each goes side by side ---- */
+/* ---- digests: in steps of one cell each of as many circuits as the lanes take ---- */
 
-struct round {
-	struct onion_item *item[ONION_BATCH];
-	struct sha1 *state[ONION_BATCH];
-	const uint8_t *payload[ONION_BATCH];
-	uint8_t digest[ONION_BATCH][SHA1_LEN];
+struct step {
+	struct onion_item *item[SHA1_LANES];
+	struct sha1 *state[SHA1_LANES];
+	const uint8_t *payload[SHA1_LANES];
+	uint8_t digest[SHA1_LANES][SHA1_LEN];
 	unsigned n;
 };
 
@@ -92,75 +92,122 @@ static void put_tag(struct onion_item *it, const uint8_t digest[SHA1_LEN])
 }
 
 /* Compares in constant time; a state moves on only where its cell is ours. */
-static void settle_forward(struct onion *o, struct round *r)
+static void settle_forward(struct onion *o, struct step *t)
 {
-	struct sha1 after[ONION_BATCH];
-	uint8_t field[ONION_BATCH][DIGEST_LEN];
+	struct sha1 before[SHA1_LANES];
+	uint8_t field[SHA1_LANES][DIGEST_LEN];
 
-	for (unsigned i = 0; i < r->n; i++) {
-		uint8_t *p = r->item[i]->dst;
+	for (unsigned i = 0; i < t->n; i++) {
+		uint8_t *p = t->item[i]->dst;
 
 		memcpy(field[i], p + DIGEST_AT, DIGEST_LEN);
 		memset(p + DIGEST_AT, 0, DIGEST_LEN);
-		r->payload[i] = p;
-		after[i] = *digest_of(o, r->item[i]->circ, false);
-		r->state[i] = &after[i];
+		t->payload[i] = p;
+		t->state[i] = digest_of(o, t->item[i]->circ, false);
+		before[i] = *t->state[i];
 	}
-	sha1_cells(o->cipher, r->state, r->payload, r->digest, r->n);
-	for (unsigned i = 0; i < r->n; i++) {
-		struct onion_item *it = r->item[i];
+	sha1_cells(o->cipher, t->state, t->payload, t->digest, t->n);
+	for (unsigned i = 0; i < t->n; i++) {
+		struct onion_item *it = t->item[i];
 
 		memcpy(it->dst + DIGEST_AT, field[i], DIGEST_LEN);
-		if (!same_bytes(field[i], r->digest[i], DIGEST_LEN)) {
+		if (UNLIKELY(!same_bytes(field[i], t->digest[i], DIGEST_LEN))) {
 			count(o->counts, onion_digest_bad);
+			*t->state[i] = before[i];
 			continue;
 		}
 		count(o->counts, onion_recognized);
-		*digest_of(o, it->circ, false) = after[i];
 		it->recognized = 1;
-		put_tag(it, r->digest[i]);
+		put_tag(it, t->digest[i]);
 	}
 }
 
-static void settle_originate(struct onion *o, struct round *r)
+static void settle_originate(struct onion *o, struct step *t)
 {
-	for (unsigned i = 0; i < r->n; i++) {
-		memset(r->item[i]->dst + DIGEST_AT, 0, DIGEST_LEN);
-		r->payload[i] = r->item[i]->dst;
-		r->state[i] = digest_of(o, r->item[i]->circ, true);
+	for (unsigned i = 0; i < t->n; i++) {
+		memset(t->item[i]->dst + DIGEST_AT, 0, DIGEST_LEN);
+		t->payload[i] = t->item[i]->dst;
+		t->state[i] = digest_of(o, t->item[i]->circ, true);
 	}
-	sha1_cells(o->cipher, r->state, r->payload, r->digest, r->n);
-	for (unsigned i = 0; i < r->n; i++) {
-		memcpy(r->item[i]->dst + DIGEST_AT, r->digest[i], DIGEST_LEN);
-		put_tag(r->item[i], r->digest[i]);
+	sha1_cells(o->cipher, t->state, t->payload, t->digest, t->n);
+	for (unsigned i = 0; i < t->n; i++) {
+		memcpy(t->item[i]->dst + DIGEST_AT, t->digest[i], DIGEST_LEN);
+		put_tag(t->item[i], t->digest[i]);
 	}
 }
 
-/* Settles cells round by round: the k-th cell of a circuit is in round k or, where circuits share a
- * bucket, a later one; either way its circuit's order is kept. */
-static void digest_pass(struct onion *o, struct onion_item *const *cells, unsigned n,
-			void (*settle)(struct onion *o, struct round *r))
-{
-	enum { NONE = 0xff };
-	uint8_t in_bucket[256] = {0}, head[ONION_BATCH], tail[ONION_BATCH], next[ONION_BATCH];
-	unsigned n_rounds = 0;
-	struct round r;
+/* The cells of a batch as chains, one for each circuit (circuits that share a bucket share a chain,
+ * which keeps the order of each), and the chains by how many cells they have left. */
+struct chains {
+	uint8_t n;
+	uint8_t head[ONION_BATCH], len[ONION_BATCH]; /* by chain */
+	uint8_t next[ONION_BATCH];		     /* by cell */
+	uint8_t same[ONION_BATCH];		     /* by chain: another of its length */
+	uint8_t of_len[ONION_BATCH + 1];
+};
+enum { NONE = 0xff };
 
+static void chain_put(struct chains *c, uint8_t chain)
+{
+	c->same[chain] = c->of_len[c->len[chain]];
+	c->of_len[c->len[chain]] = chain;
+}
+
+static void chains_make(struct chains *c, struct onion_item *const *cells, unsigned n)
+{
+	uint8_t in_bucket[256], tail[ONION_BATCH];
+
+	memset(in_bucket, NONE, sizeof(in_bucket));
+	memset(c->of_len, NONE, sizeof(c->of_len));
+	c->n = 0;
 	for (unsigned i = 0; i < n; i++) {
-		unsigned k = in_bucket[cells[i]->circ % 256]++;
+		uint8_t *k = &in_bucket[cells[i]->circ % 256];
 
-		next[i] = NONE;
-		if (k == n_rounds)
-			head[n_rounds++] = i;
-		else
-			next[tail[k]] = i;
-		tail[k] = i;
+		c->next[i] = NONE;
+		if (*k == NONE) {
+			*k = c->n++;
+			c->head[*k] = (uint8_t)i;
+			c->len[*k] = 0;
+		} else {
+			c->next[tail[*k]] = (uint8_t)i;
+		}
+		tail[*k] = (uint8_t)i;
+		c->len[*k]++;
 	}
-	for (unsigned k = 0; k < n_rounds; k++) {
-		r.n = 0;
-		for (unsigned i = head[k]; i != NONE; i = next[i])
-			r.item[r.n++] = cells[i];
-		settle(o, &r);
+	for (uint8_t k = 0; k < c->n; k++)
+		chain_put(c, k);
+}
+
+/* A step takes the first cells of the longest chains, so that as few steps as can be are left with
+ * empty lanes. */
+static void digest_pass(struct onion *o, struct onion_item *const *cells, unsigned n,
+			void (*settle)(struct onion *o, struct step *t))
+{
+	struct chains c;
+	struct step t;
+
+	chains_make(&c, cells, n);
+	for (unsigned longest = n; n; n -= t.n) {
+		uint8_t taken[SHA1_LANES];
+
+		t.n = 0;
+		for (unsigned len = longest; len && t.n < SHA1_LANES; len--) {
+			uint8_t k;
+
+			while (t.n < SHA1_LANES && (k = c.of_len[len]) != NONE) {
+				c.of_len[len] = c.same[k];
+				taken[t.n] = k;
+				t.item[t.n++] = cells[c.head[k]];
+			}
+		}
+		settle(o, &t);
+		for (unsigned i = 0; i < t.n; i++) {
+			c.head[taken[i]] = c.next[c.head[taken[i]]];
+			c.len[taken[i]]--;
+			chain_put(&c, taken[i]);
+		}
+		while (longest && c.of_len[longest] == NONE)
+			longest--;
 	}
 }
 
