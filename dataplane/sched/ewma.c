@@ -10,7 +10,7 @@
 /* A common factor keeps the order; a very old count fades to zero. */
 static void rescale(struct sched *s, uint64_t now_us)
 {
-	for (uint32_t i = 0; i < s->cf.n_legs; i++)
+	for (uint32_t i = 0; i < s->n_legs; i++)
 		s->leg[i].sent /= s->weight;
 	s->epoch_us = now_us;
 	s->weight = 1;

@@ -5,12 +5,10 @@
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 {
-	*s = (struct sched) {.cf = *cf,
-			     .active = SLOT_NONE,
-			     .active_tail = SLOT_NONE,
-			     .epoch_us = now_us,
-			     .weight_us = now_us,
-			     .weight = 1};
+	*s = (struct sched) {
+		.cf = *cf, .epoch_us = now_us, .weight_us = now_us, .weight = 1, .now_us = now_us};
+	for (unsigned i = 0; i < N_SCHED_LISTS; i++)
+		s->list[i] = (struct sched_list) {SLOT_NONE, SLOT_NONE};
 	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
 	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
 	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
@@ -57,43 +55,75 @@ static bool conn_has_work(const struct sched_conn *c)
 	return c->root != SLOT_NONE || c->own_head != SLOT_NONE || c->destroy_head != SLOT_NONE;
 }
 
-void sched_wake(struct sched *s, uint32_t conn)
+static bool conn_is_due(const struct sched *s, const struct sched_conn *c)
+{
+	return c->n_cells >= CELLS_A_RECORD || c->n_own ||
+	       s->now_us - c->served_us >= s->interval_us;
+}
+
+static void list_add(struct sched *s, enum sched_list_id id, uint32_t conn)
 {
 	struct sched_conn *c = &s->conn[conn];
+	struct sched_list *l = &s->list[id];
 
-	if (c->active || !conn_has_work(c))
-		return;
-	c->active = 1;
+	c->list = (uint8_t)id;
 	c->next = SLOT_NONE;
-	c->prev = s->active_tail;
-	if (s->active_tail == SLOT_NONE)
-		s->active = conn;
+	c->prev = l->tail;
+	if (l->tail == SLOT_NONE)
+		l->head = conn;
 	else
-		s->conn[s->active_tail].next = conn;
-	s->active_tail = conn;
+		s->conn[l->tail].next = conn;
+	l->tail = conn;
 }
 
 void sched_sleep(struct sched *s, uint32_t conn)
 {
 	struct sched_conn *c = &s->conn[conn];
+	struct sched_list *l = &s->list[c->list];
 
-	if (!c->active)
+	if (c->list == SCHED_NONE)
 		return;
-	c->active = 0;
+	c->list = SCHED_NONE;
 	if (c->prev == SLOT_NONE)
-		s->active = c->next;
+		l->head = c->next;
 	else
 		s->conn[c->prev].next = c->next;
 	if (c->next == SLOT_NONE)
-		s->active_tail = c->prev;
+		l->tail = c->prev;
 	else
 		s->conn[c->next].prev = c->prev;
 }
 
-void sched_turn(struct sched *s, uint32_t conn)
+void sched_wake(struct sched *s, uint32_t conn)
 {
-	if (!s->conn[conn].active)
+	struct sched_conn *c = &s->conn[conn];
+
+	if (c->list == SCHED_READY || !conn_has_work(c))
 		return;
+	if (conn_is_due(s, c)) {
+		sched_sleep(s, conn);
+		list_add(s, SCHED_READY, conn);
+	} else if (c->list == SCHED_NONE) {
+		list_add(s, SCHED_LATER, conn);
+	}
+}
+
+/* Only the first ones are looked at: thousands of links may wait for their interval. */
+void sched_begin(struct sched *s, uint64_t now_us, uint64_t interval_us)
+{
+	uint32_t conn;
+
+	s->now_us = now_us;
+	s->interval_us = interval_us;
+	while ((conn = s->list[SCHED_LATER].head) != SLOT_NONE && conn_is_due(s, &s->conn[conn])) {
+		sched_sleep(s, conn);
+		list_add(s, SCHED_READY, conn);
+	}
+}
+
+void sched_served(struct sched *s, uint32_t conn)
+{
+	s->conn[conn].served_us = s->now_us;
 	sched_sleep(s, conn);
 	sched_wake(s, conn);
 }
@@ -279,13 +309,6 @@ bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pi
 		return false;
 	}
 	return true;
-}
-
-bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t interval_us)
-{
-	const struct sched_conn *c = &s->conn[conn];
-
-	return c->n_cells >= CELLS_A_RECORD || c->n_own || now_us - c->served_us >= interval_us;
 }
 
 static uint64_t waits_since(const struct sched *s, uint32_t leg)

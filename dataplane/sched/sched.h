@@ -34,14 +34,24 @@ struct sched_leg {
 	uint8_t watched; /* its edge waits for room in the queue */
 };
 _Static_assert(sizeof(struct sched_leg) == CACHE_LINE, "one line for a cell added or picked");
+/* Where a conn with something to send stands. */
+enum sched_list_id {
+	SCHED_NONE,  /* nothing to send, or no room in TCP */
+	SCHED_READY, /* to be served in this turn */
+	SCHED_LATER, /* for a fuller record; the one that came first is due first, or nearly so */
+	N_SCHED_LISTS
+};
+struct sched_list {
+	uint32_t head, tail;
+};
 struct sched_conn {
 	uint32_t root; /* of the heap of waiting legs */
 	uint32_t own_head, own_tail, n_own;
 	uint32_t destroy_head, destroy_tail;
 	uint32_t n_cells;    /* waiting in legs */
-	uint32_t next, prev; /* list of conns with something to send */
+	uint32_t next, prev; /* in its list */
 	uint64_t served_us;
-	uint8_t active;	   /* in that list */
+	uint8_t list;	   /* enum sched_list_id */
 	uint8_t destroyed; /* the last cell was a DESTROY: data goes next */
 	uint8_t _pad[6];
 };
@@ -58,7 +68,8 @@ struct sched {
 	struct sched_leg *leg;
 	uint32_t n_legs; /* the first ones were ever in use */
 	struct sched_conn *conn;
-	uint32_t active, active_tail; /* list of conns with something to send */
+	struct sched_list list[N_SCHED_LISTS];
+	uint64_t now_us, interval_us; /* of sched_begin */
 	uint64_t epoch_us;	      /* time 0 of the weights */
 	uint64_t weight_us;	      /* when a cell weighed weight: asked once a turn */
 	double weight;
@@ -121,16 +132,21 @@ struct sched_pick {
 	uint8_t destroy; /* its reason, with slot == SLOT_NONE */
 };
 /* The next cell of a conn: DESTROYs alternate with data, the link's own cells go first. False when
- * nothing waits; the conn then leaves the active list. */
+ * nothing waits; the conn then leaves its list. */
 bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick);
-/* Puts a conn on the active list again if something waits (its TCP has room again). */
+/* A turn of serving: conns are due when a full record or a cell of their own waits, or interval_us
+ * after they were last served; those that are due now join the ready ones. */
+void sched_begin(struct sched *s, uint64_t now_us, uint64_t interval_us);
+static inline struct sched_list sched_ready(const struct sched *s)
+{
+	return s->list[SCHED_READY];
+}
+/* Puts a conn into a list again if something waits (its TCP has room again). */
 void sched_wake(struct sched *s, uint32_t conn);
-/* It had its turn: the others of the list go before it. */
-void sched_turn(struct sched *s, uint32_t conn);
+/* It was served: the others go before it. */
+void sched_served(struct sched *s, uint32_t conn);
 /* Takes it off: TCP has no room. */
 void sched_sleep(struct sched *s, uint32_t conn);
-/* Whether a conn is to be served in this turn: a full record waits, or its interval is over. */
-bool sched_due(const struct sched *s, uint32_t conn, uint64_t now_us, uint64_t interval_us);
 
 /* ---- memory pressure ---- */
 /* The legs whose oldest cells have waited longest, at most max, longest first; how many. Walks all

@@ -103,7 +103,56 @@ static void test_destroy(void **state)
 			slot_give(&s, pick.slot);
 	}
 	assert_false(sched_pick(&s, 2, 1, &pick));
-	assert_int_equal(s.active, SLOT_NONE);
+	assert_int_equal(sched_ready(&s).head, SLOT_NONE);
+	sched_fini(&s);
+}
+
+/* Whose turn it is: each row adds a cell to conns 1 and 2 and serves whoever is ready. */
+static void test_lists(void **state)
+{
+	static const struct {
+		uint64_t at, interval;
+		uint32_t want[4]; /* ready, in order; 0 ends */
+	} rows[] = {
+		{1000, 0, {1, 2}},    /* 1: no interval, all at once */
+		{1500, 1000, {0}},    /* 2: both were served at 1000 */
+		{1999, 1000, {0}},    /* 3 */
+		{2000, 1000, {1, 2}}, /* 4: due, in the order of service */
+		{2100, 1000, {0}},    /* 5 */
+		{2200, 0, {1, 2}},    /* 6: the load is gone, and the interval with it */
+	};
+	struct sched_pick pick;
+	struct sched s;
+
+	start(&s);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint32_t conn, n = 0;
+
+		sched_begin(&s, rows[i].at, rows[i].interval);
+		add(&s, 0, rows[i].at);
+		add(&s, 1, rows[i].at);
+		sched_begin(&s, rows[i].at, rows[i].interval);
+		while ((conn = sched_ready(&s).head) != SLOT_NONE) {
+			assert_int_equal(conn, rows[i].want[n++]);
+			while (sched_pick(&s, conn, rows[i].at, &pick))
+				slot_give(&s, pick.slot);
+			sched_served(&s, conn);
+		}
+		assert_int_equal(rows[i].want[n], 0);
+	}
+	/* A full record and a cell of the link itself do not wait. */
+	sched_begin(&s, 2300, 1000);
+	for (int i = 0; i < CELLS_A_RECORD; i++) {
+		assert_int_equal(sched_ready(&s).head, SLOT_NONE);
+		add(&s, 0, 2300);
+	}
+	assert_int_equal(sched_ready(&s).head, 1);
+	assert_int_equal(sched_own(&s, 2, slot_take(&s)), 0);
+	assert_int_equal(sched_ready(&s).tail, 2);
+	sched_conn_clear(&s, 2);
+	sched_sleep(&s, 1);
+	assert_int_equal(sched_ready(&s).head, SLOT_NONE);
+	assert_int_equal(s.list[SCHED_LATER].head, SLOT_NONE);
 	sched_fini(&s);
 }
 
@@ -144,9 +193,9 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
-					   cmocka_unit_test(test_destroy),
-					   cmocka_unit_test(test_bounds)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random), cmocka_unit_test(test_destroy),
+		cmocka_unit_test(test_lists), cmocka_unit_test(test_bounds)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

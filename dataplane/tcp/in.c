@@ -285,12 +285,17 @@ static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg)
 	__builtin_prefetch(&t->tuples[in->tag & t->tuple_mask]);
 }
 
+void tcp_prefetch(const struct tcp *t, uint32_t conn)
+{
+	for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
+		__builtin_prefetch((const char *)&t->conns[conn] + CACHE_LINE * line);
+}
+
 static void in_find(struct tcp *t, struct in *in)
 {
 	in->hit = lookup_find(t, in->tag, &in->local, &in->remote);
 	if (in->hit.kind == HIT_CONN)
-		for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
-			__builtin_prefetch((char *)&t->conns[in->hit.index] + CACHE_LINE * line);
+		tcp_prefetch(t, in->hit.index);
 }
 
 static void in_work(struct tcp *t, struct in *in, uint64_t now_us)

@@ -131,6 +131,8 @@ void tcp_abort(struct tcp *t, uint32_t conn);
 void tcp_release(struct tcp *t, uint32_t conn);
 
 bool tcp_live(const struct tcp *t, uint32_t conn);
+/* Brings a conn's row near (10 lines: ask for one conn at a time). */
+void tcp_prefetch(const struct tcp *t, uint32_t conn);
 wid tcp_id(const struct tcp *t, uint32_t conn);
 /* The index behind an id of the wall or the mesh, or SLOT_NONE. */
 uint32_t tcp_check(const struct tcp *t, wid id);

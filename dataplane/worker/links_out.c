@@ -116,8 +116,7 @@ static void link_serve(struct worker *w, uint32_t conn)
 		return; /* a KeyUpdate waits for a buffer: nothing may overtake it */
 	for (unsigned i = 0; i < RECORDS_A_LINK && may_write(w) && serve_record(w, conn); i++)
 		;
-	w->sched.conn[conn].served_us = w->now_us;
-	sched_turn(&w->sched, conn);
+	sched_served(&w->sched, conn);
 }
 
 /* While less than half busy a link is served at once; with load the interval grows to the full
@@ -129,16 +128,29 @@ static uint64_t interval_us(const struct worker *w)
 	return w->busy_permille < 500 ? 0 : full * (w->busy_permille - 500) / 500;
 }
 
+/* What serving this link will touch, asked for while another is served. */
+static void serve_fetch(const struct worker *w, uint32_t conn)
+{
+	__builtin_prefetch(&w->sched.conn[conn]);
+	__builtin_prefetch(&w->conn[conn]);
+	__builtin_prefetch(&w->links.col[conn]);
+	tcp_prefetch(w->tcp, conn);
+	tls_prefetch(&w->tls, conn, false);
+}
+
 void links_serve(struct worker *w)
 {
-	uint64_t interval = interval_us(w);
-	uint32_t conn = w->sched.active, last = w->sched.active_tail, next;
+	struct sched_list ready;
+	uint32_t conn, next;
 
+	sched_begin(&w->sched, w->now_us, interval_us(w));
+	ready = sched_ready(&w->sched);
 	/* Who was served stands at the tail, so the next turn begins where the bucket was empty. */
-	for (; conn != SLOT_NONE && may_write(w); conn = next) {
-		next = conn == last ? SLOT_NONE : w->sched.conn[conn].next;
-		if (sched_due(&w->sched, conn, w->now_us, interval))
-			link_serve(w, conn);
+	for (conn = ready.head; conn != SLOT_NONE && may_write(w); conn = next) {
+		next = conn == ready.tail ? SLOT_NONE : w->sched.conn[conn].next;
+		if (next != SLOT_NONE)
+			serve_fetch(w, next);
+		link_serve(w, conn);
 	}
 }
 
