@@ -307,8 +307,8 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len);
 /* The same for one 64-bit word, cheaper. */
 uint64_t hash_u64(const struct hash_key *key, uint64_t v);
 
-/* map: 64-bit key to 32-bit value, open addressing, keyed. Key 0 is not allowed. It begins small and
- * doubles, up to what max entries need: a doubling moves all entries at once (50 ns each). */
+/* map: 64-bit key to 32-bit value, open addressing, keyed. Key 0 is not allowed. It begins small
+ * and doubles, up to what max entries need: a doubling moves all entries at once (50 ns each). */
 struct map_entry {
 	uint64_t key;
 	uint32_t value;
@@ -326,7 +326,9 @@ void map_fini(struct map *m);
 int map_put(struct map *m, uint64_t key, uint32_t value);
 /* The value, or SLOT_NONE. */
 uint32_t map_get(const struct map *m, uint64_t key);
-void map_prefetch(const struct map *m, uint64_t key);
+/* For many look-ups side by side: hash first, which asks for the entry, then get by that hash. */
+uint32_t map_hash(const struct map *m, uint64_t key);
+uint32_t map_get_hashed(const struct map *m, uint64_t key, uint32_t hash);
 /* The value that was there, or SLOT_NONE. */
 uint32_t map_del(struct map *m, uint64_t key);
 

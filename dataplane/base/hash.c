@@ -95,14 +95,17 @@ static inline uint32_t map_home(const struct map *m, uint64_t key)
 	return (uint32_t)hash_u64(&m->key, key) & m->mask;
 }
 
-/* The entry of key, or the empty one where it would go. */
-static uint32_t map_find(const struct map *m, uint64_t key)
+/* From its home on: the entry of key, or the empty one where it would go. */
+static inline uint32_t map_probe(const struct map *m, uint64_t key, uint32_t i)
 {
-	uint32_t i = map_home(m, key);
-
 	while (m->entries[i].key && m->entries[i].key != key)
 		i = (i + 1) & m->mask;
 	return i;
+}
+
+static uint32_t map_find(const struct map *m, uint64_t key)
+{
+	return map_probe(m, key, map_home(m, key));
 }
 
 static int map_grow(struct map *m)
@@ -148,9 +151,19 @@ uint32_t map_get(const struct map *m, uint64_t key)
 	return e->key ? e->value : SLOT_NONE;
 }
 
-void map_prefetch(const struct map *m, uint64_t key)
+uint32_t map_hash(const struct map *m, uint64_t key)
 {
-	__builtin_prefetch(&m->entries[map_home(m, key)]);
+	uint32_t hash = (uint32_t)hash_u64(&m->key, key);
+
+	__builtin_prefetch(&m->entries[hash & m->mask]);
+	return hash;
+}
+
+uint32_t map_get_hashed(const struct map *m, uint64_t key, uint32_t hash)
+{
+	const struct map_entry *e = &m->entries[map_probe(m, key, hash & m->mask)];
+
+	return e->key ? e->value : SLOT_NONE;
 }
 
 uint32_t map_del(struct map *m, uint64_t key)

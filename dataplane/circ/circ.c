@@ -79,6 +79,34 @@ uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enu
 	return i;
 }
 
+/* A circuit's row and its generation, which are looked at together. */
+static void circ_fetch(const struct circs *c, wid id)
+{
+	uint32_t circ = wid_index(id);
+
+	__builtin_prefetch(&c->circ[circ]);
+	__builtin_prefetch(&c->circ_slots.gen[circ]);
+}
+
+void legs_find(const struct circs *c, uint32_t conn, const uint32_t *circ_id, unsigned n,
+	       uint32_t *leg)
+{
+	uint32_t hash[LEGS_ASKED];
+
+	for (unsigned i = 0; i < n; i++)
+		hash[i] = map_hash(&c->by_id, leg_key(conn, circ_id[i]));
+	for (unsigned i = 0; i < n; i++) {
+		leg[i] = map_get_hashed(&c->by_id, leg_key(conn, circ_id[i]), hash[i]);
+		if (leg[i] != SLOT_NONE) {
+			__builtin_prefetch(&c->leg[leg[i]]);
+			__builtin_prefetch(&c->leg_slots.gen[leg[i]]);
+		}
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (leg[i] != SLOT_NONE)
+			circ_fetch(c, c->leg[leg[i]].circ);
+}
+
 uint32_t leg_draw(struct circs *c, uint32_t conn, bool initiator, wid circ, enum circ_side side,
 		  struct rng *rng)
 {

@@ -47,8 +47,8 @@ struct circs {
 	struct circ *circ;
 	struct leg *leg;
 	uint8_t (*tag)[CIRC_TAG]; /* control's, kept unread for a replay */
-	uint32_t *conn_legs;	  /* 1 + head of the legs of each conn: 0, as memory begins, is none */
-	uint16_t *conn_pending;	  /* CREATEs of each conn with control */
+	uint32_t *conn_legs; /* 1 + head of the legs of each conn: 0, as memory begins, is none */
+	uint16_t *conn_pending; /* CREATEs of each conn with control */
 	uint32_t n_conns;
 	struct map by_id; /* (conn, circuit id) -> leg */
 };
@@ -85,6 +85,17 @@ static inline uint64_t leg_key(uint32_t conn, uint32_t circ_id)
 static inline uint32_t leg_find(const struct circs *c, uint32_t conn, uint32_t circ_id)
 {
 	return map_get(&c->by_id, leg_key(conn, circ_id));
+}
+/* The legs of many circuit ids of one conn, side by side, into leg[]: one look-up alone waits for
+ * memory, and those of a record wait together. n at most LEGS_ASKED. */
+#define LEGS_ASKED 64
+void legs_find(const struct circs *c, uint32_t conn, const uint32_t *circ_id, unsigned n,
+	       uint32_t *leg);
+/* Whether what legs_find gave still is the leg of that circuit id. */
+static inline bool leg_is(const struct circs *c, uint32_t leg, uint32_t conn, uint32_t circ_id)
+{
+	return slots_live(&c->leg_slots, leg) && c->leg[leg].conn == conn &&
+	       c->leg[leg].circ_id == circ_id;
 }
 static inline uint32_t circ_check(const struct circs *c, wid id)
 {

@@ -70,10 +70,11 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 	}
 }
 
-static void on_relay(struct worker *w, uint32_t conn, const struct cell *c)
+/* leg: what was found before the cells in front of it were looked at. */
+static void on_relay(struct worker *w, uint32_t conn, const struct cell *c, uint32_t leg)
 {
-	uint32_t leg = leg_find(&w->circs, conn, c->circ_id);
-
+	if (UNLIKELY(!leg_is(&w->circs, leg, conn, c->circ_id)))
+		leg = leg_find(&w->circs, conn, c->circ_id);
 	w->figures->cells_in++;
 	if (leg == SLOT_NONE || !w->circs.leg[leg].circ) {
 		count(w->counts, circ_unknown); /* never DESTROY (interop C8) */
@@ -117,20 +118,31 @@ static void on_violation(struct worker *w, uint32_t conn, const struct cell *c)
 }
 
 static void (*const acts[])(struct worker *, uint32_t conn, const struct cell *) = {
-	[LINK_CREATE] = on_create,	 [LINK_CREATED] = on_created_cell,
-	[LINK_RELAY] = on_relay,	 [LINK_DESTROY] = on_destroy,
-	[LINK_NEGOTIATE] = on_negotiate, [LINK_VIOLATE] = on_violation,
+	[LINK_CREATE] = on_create,     [LINK_CREATED] = on_created_cell,
+	[LINK_DESTROY] = on_destroy,   [LINK_NEGOTIATE] = on_negotiate,
+	[LINK_VIOLATE] = on_violation,
 };
 
-/* One cell of an open link. What is no relay cell waits for those before it to be through. */
-static void cell_in(struct worker *w, uint32_t conn, const struct cell *c)
+/* The cells of an open link. What is no relay cell waits for those before it to be through. */
+static void cells_in(struct worker *w, uint32_t conn, const struct cell *cells, unsigned n)
 {
-	enum link_act act = link_act_of(c->command);
+	uint32_t circ_id[LINK_CELLS_MAX], leg[LINK_CELLS_MAX];
 
-	if (act != LINK_RELAY)
+	for (unsigned i = 0; i < n; i++)
+		circ_id[i] = cells[i].circ_id;
+	legs_find(&w->circs, conn, circ_id, n, leg);
+	for (unsigned i = 0; i < n && !w->conn[conn].shut; i++) {
+		enum link_act act = link_act_of(cells[i].command);
+
+		if (LIKELY(act == LINK_RELAY)) {
+			on_relay(w, conn, &cells[i], leg[i]);
+			continue;
+		}
 		cells_flush(w);
-	acts[act](w, conn, c);
+		acts[act](w, conn, &cells[i]);
+	}
 }
+_Static_assert(LINK_CELLS_MAX <= LEGS_ASKED, "all cells of a record are looked up at once");
 
 /* Plaintext of a link: cut into cells, each to its place. */
 static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
@@ -145,12 +157,10 @@ static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
 		link_shut(w, conn, CTL_WHY_PROTOCOL);
 		return;
 	}
-	for (int i = 0; i < n && !w->conn[conn].shut; i++) {
-		if (open)
-			cell_in(w, conn, &cells[i]);
-		else
-			cell_up(w, conn, &cells[i]);
-	}
+	if (open)
+		cells_in(w, conn, cells, (unsigned)n);
+	for (int i = 0; i < n && !open && !w->conn[conn].shut; i++)
+		cell_up(w, conn, &cells[i]);
 	if (k->state == LINK_HELD)
 		tcp_hold(w->tcp, conn, true);
 }
@@ -235,6 +245,14 @@ static bool link_read_one(struct worker *w, uint32_t conn, size_t *bytes)
 	return true;
 }
 
+/* What opening a record of this link will touch, asked for while another's is opened. */
+static void link_fetch(const struct worker *w, uint32_t conn)
+{
+	__builtin_prefetch(&w->conn[conn]);
+	__builtin_prefetch(&w->links.col[conn]);
+	tls_prefetch(&w->tls, conn, true);
+}
+
 static uint32_t pop_reading(struct worker *w)
 {
 	uint32_t conn = w->read_head;
@@ -267,6 +285,8 @@ static unsigned read_pass(struct worker *w, size_t *bytes)
 	while (n < BATCH && tries++ < BATCH && may_read(w, *bytes)) {
 		uint32_t conn = pop_reading(w);
 
+		if (w->read_head != SLOT_NONE)
+			link_fetch(w, w->read_head);
 		if (link_read_one(w, conn, bytes))
 			open[n++] = conn;
 	}
