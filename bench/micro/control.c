@@ -3,8 +3,53 @@
 
 #include "controlplane/handshake/handshake.h"
 #include "controlplane/keys/keys.h"
+#include "dataplane/cipher/x25519.h"
 
 #include <stdlib.h>
+
+struct products {
+	struct x25519 x;
+	unsigned n;
+	uint8_t secret[64][32], point[64][32], out[64][32];
+};
+
+static struct products *products_make(uint64_t size, unsigned flags)
+{
+	struct products *p = micro_new(1, sizeof(*p));
+
+	x25519_init(&p->x, flags);
+	p->n = (unsigned)size;
+	micro_fill(p->secret, sizeof(p->secret));
+	micro_fill(p->point, sizeof(p->point));
+	return p;
+}
+
+static void *x25519_make(uint64_t size)
+{
+	return products_make(size, 0);
+}
+
+static void *x25519_openssl_make(uint64_t size)
+{
+	return products_make(size, X25519_PORTABLE);
+}
+
+static void x25519_run(void *state, unsigned n)
+{
+	struct products *p = state;
+
+	for (unsigned i = 0; i < n; i += p->n)
+		x25519_many(&p->x, p->out, p->secret, p->point, p->n);
+}
+
+static void public_run(void *state, unsigned n)
+{
+	struct products *p = state;
+
+	for (unsigned i = 0; i < n; i += p->n)
+		if (x25519_public(&p->x, p->out, p->secret, p->n) < 0)
+			abort();
+}
 
 struct shake {
 	struct handshake_keys keys;
@@ -76,6 +121,15 @@ static void check_run(void *state, unsigned n)
 }
 
 const struct row control_rows[] = {
+	{"x25519 openssl", "a product, its secret unpacked each time", 1, 0, x25519_openssl_make,
+	 x25519_run, NULL},
+	{"x25519", "a product, so many at once", 1, 0, x25519_make, x25519_run, NULL},
+	{"x25519", "", 2, 0, x25519_make, x25519_run, NULL},
+	{"x25519", "", 8, 6550, x25519_make, x25519_run, NULL},
+	{"x25519", "", 32, 6550, x25519_make, x25519_run, NULL},
+	{"x25519 public openssl", "times the base point", 1, 0, x25519_openssl_make, public_run,
+	 NULL},
+	{"x25519 public", "", 16, 0, x25519_make, public_run, NULL},
 	{"handshake fast", "answered on this thread", HANDSHAKE_FAST, 0, shake_make, shake_run,
 	 NULL},
 	{"handshake ntor", "", HANDSHAKE_NTOR, 22000, shake_make, shake_run, NULL},
