@@ -86,6 +86,51 @@ static void shake_run(void *state, unsigned n)
 			abort();
 }
 
+/* n at a time, as the pool answers them. */
+struct shakes {
+	struct shake *one;
+	unsigned n;
+	struct x25519 x;
+	struct handshake_bulk bulk;
+	struct handshake_done done[HANDSHAKE_BATCH];
+	struct handshake_ask ask[HANDSHAKE_BATCH];
+};
+
+static void *shakes_make(uint64_t n, uint16_t type)
+{
+	struct shakes *s = micro_new(1, sizeof(*s));
+
+	s->one = shake_make(type);
+	s->n = (unsigned)n;
+	x25519_init(&s->x, 0);
+	s->bulk.x = &s->x;
+	for (unsigned i = 0; i < n; i++)
+		s->ask[i] = (struct handshake_ask) {type,	 &s->one->keys, s->one->skin,
+						    s->one->len, &s->done[i],	0};
+	return s;
+}
+
+static void *shakes_ntor_make(uint64_t n)
+{
+	return shakes_make(n, HANDSHAKE_NTOR);
+}
+
+static void *shakes_ntor3_make(uint64_t n)
+{
+	return shakes_make(n, HANDSHAKE_NTOR3);
+}
+
+static void shakes_run(void *state, unsigned n)
+{
+	struct shakes *s = state;
+
+	for (unsigned i = 0; i < n; i += s->n) {
+		handshake_answer_many(&s->bulk, s->ask, s->n);
+		if (s->ask[0].error)
+			abort();
+	}
+}
+
 struct signer {
 	uint8_t secret[64], public_key[32], msg[256], sig[64];
 };
@@ -130,10 +175,24 @@ const struct row control_rows[] = {
 	{"x25519 public openssl", "times the base point", 1, 0, x25519_openssl_make, public_run,
 	 NULL},
 	{"x25519 public", "", 16, 0, x25519_make, public_run, NULL},
+	{"x25519 openssl", "a product, its secret unpacked each time", 1, 0, x25519_openssl_make,
+	 x25519_run, NULL},
+	{"x25519", "a product, so many at once", 1, 0, x25519_make, x25519_run, NULL},
+	{"x25519", "", 2, 0, x25519_make, x25519_run, NULL},
+	{"x25519", "", 8, 6550, x25519_make, x25519_run, NULL},
+	{"x25519", "", 32, 6550, x25519_make, x25519_run, NULL},
+	{"x25519 public openssl", "times the base point", 1, 0, x25519_openssl_make, public_run,
+	 NULL},
+	{"x25519 public", "", 16, 0, x25519_make, public_run, NULL},
 	{"handshake fast", "answered on this thread", HANDSHAKE_FAST, 0, shake_make, shake_run,
 	 NULL},
 	{"handshake ntor", "", HANDSHAKE_NTOR, 22000, shake_make, shake_run, NULL},
 	{"handshake ntor3", "", HANDSHAKE_NTOR3, 0, shake_make, shake_run, NULL},
+	{"handshake ntor many", "so many together, one of them", 1, 0, shakes_ntor_make,
+	 shakes_run, NULL},
+	{"handshake ntor many", "", 4, 22000, shakes_ntor_make, shakes_run, NULL},
+	{"handshake ntor many", "", 16, 22000, shakes_ntor_make, shakes_run, NULL},
+	{"handshake ntor3 many", "", 16, 0, shakes_ntor3_make, shakes_run, NULL},
 	{"ed25519 sign", "256 bytes", 256, 38000, sign_make, sign_run, NULL},
 	{"ed25519 check", "", 256, 102000, sign_make, check_run, NULL},
 	{NULL, NULL, 0, 0, NULL, NULL, NULL},

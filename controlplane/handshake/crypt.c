@@ -1,7 +1,38 @@
 /* crypt.c - the primitives below the handshakes, as OpenSSL gives them. */
 #include "controlplane/handshake/internal.h"
 
-#include <openssl/hmac.h>
+#include <pthread.h>
+
+static struct {
+	pthread_once_t once;
+	EVP_MD *md[N_HSK_MDS];
+	EVP_CIPHER *ctr;
+} known = {.once = PTHREAD_ONCE_INIT};
+
+static void look_up(void)
+{
+	static const char *const names[N_HSK_MDS] = {[HSK_SHA1] = "SHA1",
+						     [HSK_SHA256] = "SHA2-256",
+						     [HSK_SHA3_256] = "SHA3-256",
+						     [HSK_SHAKE256] = "SHAKE-256"};
+
+	for (unsigned i = 0; i < N_HSK_MDS; i++)
+		known.md[i] = EVP_MD_fetch(NULL, names[i], NULL);
+	known.ctr = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL);
+}
+
+/* What is missing is NULL, and fails where it is used. */
+static EVP_MD *md_of(enum hsk_md md)
+{
+	pthread_once(&known.once, look_up);
+	return known.md[md];
+}
+
+static EVP_CIPHER *ctr_cipher(void)
+{
+	pthread_once(&known.once, look_up);
+	return known.ctr;
+}
 
 static int pair_from(struct handshake_pair *pair, EVP_PKEY *key)
 {
@@ -61,41 +92,13 @@ bool hsk_dh(uint8_t out[32], const struct hsk_secret *own, const uint8_t public[
 	return ok;
 }
 
-bool hsk_hmac(uint8_t out[32], const void *key, size_t key_len, const void *data, size_t len)
-{
-	return HMAC(EVP_sha256(), key, (int)key_len, data, len, out, NULL) != NULL;
-}
-
-bool hsk_hkdf(uint8_t *out, size_t out_len, const void *salt, size_t salt_len, const void *ikm,
-	      size_t ikm_len, const void *info, size_t info_len)
-{
-	uint8_t prk[32], block[32 + 64 + 1], k[32];
-	size_t have = 0, n;
-	uint8_t i = 1;
-	bool ok = info_len <= 64 && hsk_hmac(prk, salt, salt_len, ikm, ikm_len);
-
-	for (; ok && have < out_len; have += n, i++) {
-		size_t head = i > 1 ? 32 : 0;
-
-		memcpy(block, k, head);
-		memcpy(block + head, info, info_len);
-		block[head + info_len] = i;
-		ok = hsk_hmac(k, prk, sizeof(prk), block, head + info_len + 1);
-		n = MIN(out_len - have, sizeof(k));
-		memcpy(out + have, k, n);
-	}
-	wipe(prk, sizeof(prk));
-	wipe(block, sizeof(block));
-	wipe(k, sizeof(k));
-	return ok;
-}
-
 bool hsk_ctr(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[32])
 {
 	static const uint8_t iv[16];
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 	int n = 0;
-	bool ok = ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_ctr(), NULL, key, iv) == 1 &&
+	bool ok = ctx && ctr_cipher() &&
+		  EVP_EncryptInit_ex2(ctx, ctr_cipher(), key, iv, NULL) == 1 &&
 		  EVP_EncryptUpdate(ctx, out, &n, in, (int)len) == 1 && (size_t)n == len;
 
 	EVP_CIPHER_CTX_free(ctx);
@@ -113,27 +116,41 @@ static void take_if(uint8_t take, void *to, const void *from, size_t len)
 		t[i] ^= mask & (t[i] ^ f[i]);
 }
 
-bool hsk_pick(struct hsk_secret *s, const struct handshake_keys *keys, const uint8_t public[32])
+void hsk_pick(struct hsk_talk *t, const uint8_t public[32])
 {
-	struct handshake_pair pair = keys->junk;
-	EVP_PKEY *ready = keys->ready[2];
-	uint8_t found = 0;
+	const struct handshake_keys *keys = t->keys;
 
+	t->onion = keys->junk;
+	t->ready = keys->ready[2];
+	t->known = false;
 	for (unsigned i = 0; i < keys->n_onion && i < ARRAY_LEN(keys->onion); i++) {
 		uint8_t take = same_bytes(keys->onion[i].public, public, 32);
 
-		take_if(take, &pair, &keys->onion[i], sizeof(pair));
-		take_if(take, &ready, &keys->ready[i], sizeof(ready));
-		found |= take;
+		take_if(take, &t->onion, &keys->onion[i], sizeof(t->onion));
+		take_if(take, &t->ready, &keys->ready[i], sizeof(t->ready));
+		t->known |= take;
 	}
-	if (ready && EVP_PKEY_up_ref(ready) == 1) {
-		s->key = ready;
-		memcpy(s->public, pair.public, 32);
-	} else {
-		hsk_secret_from(s, &pair);
-	}
-	wipe(&pair, sizeof(pair));
-	return found;
+}
+
+void hsk_multiply(struct hsk_talk *t, const struct hsk_secret *eph)
+{
+	struct hsk_secret onion = {.key = t->ready};
+
+	if (!t->ready)
+		hsk_secret_from(&onion, &t->onion);
+	memcpy(t->y, eph->public, 32);
+	/* hsk_dh leaves zero where it fails. */
+	hsk_dh(t->xy, eph, t->x);
+	hsk_dh(t->xb, &onion, t->x);
+	if (!t->ready)
+		hsk_secret_free(&onion);
+}
+
+bool hsk_shared(const struct hsk_talk *t)
+{
+	static const uint8_t zero[32];
+
+	return !(same_bytes(t->xy, zero, 32) | same_bytes(t->xb, zero, 32));
 }
 
 void hsk_keys_unpack(struct handshake_keys *keys)
@@ -155,10 +172,11 @@ void hsk_keys_pack(struct handshake_keys *keys)
 	}
 }
 
-void hsk_open(struct hsk_hash *h, const EVP_MD *md)
+void hsk_open(struct hsk_hash *h, enum hsk_md md)
 {
-	h->ctx = EVP_MD_CTX_new();
-	h->ok = h->ctx && EVP_DigestInit_ex(h->ctx, md, NULL) == 1;
+	if (!h->ctx)
+		h->ctx = EVP_MD_CTX_new();
+	h->ok = h->ctx && md_of(md) && EVP_DigestInit_ex2(h->ctx, md_of(md), NULL) == 1;
 }
 
 void hsk_add(struct hsk_hash *h, const void *data, size_t len)
@@ -182,7 +200,72 @@ bool hsk_close(struct hsk_hash *h, uint8_t *out, size_t out_len)
 	if (h->ok)
 		h->ok = (xof ? EVP_DigestFinalXOF(h->ctx, out, out_len)
 			     : EVP_DigestFinal_ex(h->ctx, out, NULL)) == 1;
-	EVP_MD_CTX_free(h->ctx);
-	h->ctx = NULL;
 	return h->ok;
+}
+
+void hsk_hash_free(struct hsk_hash *h)
+{
+	EVP_MD_CTX_free(h->ctx); /* wiped by OpenSSL */
+	h->ctx = NULL;
+}
+
+/* ---- HMAC and HKDF: the pads by hand, for OpenSSL's HMAC looks its hash up by name ---- */
+
+#define HMAC_BLOCK 64
+
+static void pad_flip(uint8_t pad[HMAC_BLOCK], uint8_t with)
+{
+	for (unsigned i = 0; i < HMAC_BLOCK; i++)
+		pad[i] ^= with;
+}
+
+static bool hash_two(struct hsk_hash *h, uint8_t out[32], const uint8_t pad[HMAC_BLOCK],
+		     const void *data, size_t len)
+{
+	hsk_open(h, HSK_SHA256);
+	hsk_add(h, pad, HMAC_BLOCK);
+	hsk_add(h, data, len);
+	return hsk_close(h, out, 32);
+}
+
+bool hsk_hmac(struct hsk_hash *h, uint8_t out[32], const void *key, size_t key_len,
+	      const void *data, size_t len)
+{
+	uint8_t pad[HMAC_BLOCK] = {0}, inner[32];
+	bool ok = key_len <= sizeof(pad);
+
+	if (!ok)
+		return false;
+	memcpy(pad, key, key_len);
+	pad_flip(pad, 0x36);
+	ok = hash_two(h, inner, pad, data, len);
+	pad_flip(pad, 0x36 ^ 0x5c);
+	ok &= hash_two(h, out, pad, inner, sizeof(inner));
+	wipe(pad, sizeof(pad));
+	wipe(inner, sizeof(inner));
+	return ok;
+}
+
+bool hsk_hkdf(struct hsk_hash *h, uint8_t *out, size_t out_len, const void *salt, size_t salt_len,
+	      const void *ikm, size_t ikm_len, const void *info, size_t info_len)
+{
+	uint8_t prk[32], block[32 + 64 + 1], k[32];
+	size_t have = 0, n;
+	uint8_t i = 1;
+	bool ok = info_len <= 64 && hsk_hmac(h, prk, salt, salt_len, ikm, ikm_len);
+
+	for (; ok && have < out_len; have += n, i++) {
+		size_t head = i > 1 ? 32 : 0;
+
+		memcpy(block, k, head);
+		memcpy(block + head, info, info_len);
+		block[head + info_len] = i;
+		ok = hsk_hmac(h, k, prk, sizeof(prk), block, head + info_len + 1);
+		n = MIN(out_len - have, sizeof(k));
+		memcpy(out + have, k, n);
+	}
+	wipe(prk, sizeof(prk));
+	wipe(block, sizeof(block));
+	wipe(k, sizeof(k));
+	return ok;
 }

@@ -11,6 +11,7 @@
 static int fast_derive(const uint8_t x[HALF], const uint8_t y[HALF], struct handshake_done *done)
 {
 	uint8_t in[2 * HALF + 1], out[5 * SHA_DIGEST_LENGTH];
+	struct hsk_hash h = {0};
 	bool ok = true;
 
 	_Static_assert(sizeof(out) >= HANDSHAKE_KH_LEN + HANDSHAKE_KEYS_LEN, "enough rounds");
@@ -18,9 +19,11 @@ static int fast_derive(const uint8_t x[HALF], const uint8_t y[HALF], struct hand
 	memcpy(in + HALF, y, HALF);
 	for (uint8_t i = 0; i < 5; i++) {
 		in[2 * HALF] = i;
-		ok &= EVP_Q_digest(NULL, "SHA1", NULL, in, sizeof(in), out + i * SHA_DIGEST_LENGTH,
-				   NULL) == 1;
+		hsk_open(&h, HSK_SHA1);
+		hsk_add(&h, in, sizeof(in));
+		ok &= hsk_close(&h, out + i * SHA_DIGEST_LENGTH, SHA_DIGEST_LENGTH);
 	}
+	hsk_hash_free(&h);
 	memcpy(done->kh, out, HANDSHAKE_KH_LEN);
 	memcpy(done->keys, out + HANDSHAKE_KH_LEN, HANDSHAKE_KEYS_LEN);
 	wipe(in, sizeof(in));

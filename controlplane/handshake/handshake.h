@@ -6,6 +6,8 @@
 #include "dataplane/base/base.h"
 
 struct event_base;
+struct hsk_talk;
+struct x25519;
 
 /* Numbers of the wire (tor-spec section 5.1); TAP is refused, FAST never comes in a CREATE2. */
 enum handshake_type {
@@ -49,18 +51,42 @@ struct handshake {
 	uint16_t type;
 	const char *name;
 	uint16_t skin_min, skin_max; /* length of the client's part */
-	/* 0, or ERR_MALFORMED or ERR_CRYPTO with *done untouched. */
+	/* The relay's side in two halves around X25519, or in one where there is none. Each gives
+	 * 0, or ERR_MALFORMED or ERR_CRYPTO with *done untouched. */
+	int (*start)(struct hsk_talk *t);
+	int (*reply)(const struct hsk_talk *t, struct handshake_done *done);
 	int (*answer)(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
 		      struct handshake_done *done);
 };
 /* The row of a type that we answer, or NULL (TAP and unknown types). */
 const struct handshake *handshake_find(uint16_t type);
 
-/* Answers one handshake on this thread (CREATE_FAST; the pool does so for the others). 0, or
+/* Answers one handshake on this thread (CREATE_FAST; the pool does it for the others). 0, or
  * ERR_MALFORMED, ERR_CRYPTO (both: DESTROY TORPROTOCOL); *done is written on success only.
  * keys may be NULL for HANDSHAKE_FAST. tor-spec section 5.1, proposal 332. */
 int handshake_answer(uint16_t type, const struct handshake_keys *keys, const uint8_t *skin,
 		     size_t skin_len, struct handshake_done *done);
+
+/* ---- many at once: the products of all of them side by side ---- */
+#define HANDSHAKE_BATCH 16 /* taken together at most */
+struct handshake_ask {
+	uint16_t type;
+	const struct handshake_keys *keys;
+	const uint8_t *skin;
+	size_t skin_len;
+	struct handshake_done *done; /* written on success only */
+	int error;		     /* what handshake_answer would have returned */
+};
+/* One per thread: our fresh points are made eight at a time, before they are asked for. A secret:
+ * wipe it. It begins with x set (x25519_init has been called on it) and the rest zero. */
+struct handshake_bulk {
+	const struct x25519 *x;
+	unsigned n_fresh;
+	struct handshake_pair fresh[8];
+};
+/* Answers n of them, at most HANDSHAKE_BATCH. Where X25519 has no lanes it is the same as
+ * handshake_answer for each. */
+void handshake_answer_many(struct handshake_bulk *b, struct handshake_ask *asks, unsigned n);
 
 /* A fresh X25519 pair. 0 or ERR_CRYPTO. */
 int handshake_pair_new(struct handshake_pair *pair);

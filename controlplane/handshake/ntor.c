@@ -15,11 +15,12 @@ struct ntor_both {
 	const uint8_t *id, *b, *x, *y;
 };
 
-static bool ntor_auth(const struct ntor_both *k, const uint8_t *secret, uint8_t auth[32])
+static bool ntor_auth(struct hsk_hash *h, const struct ntor_both *k, const uint8_t *secret,
+		      uint8_t auth[32])
 {
 	uint8_t verify[32], in[AUTH_LEN];
 	struct writer w = writer_of(in, sizeof(in));
-	bool ok = hsk_hmac(verify, TWEAK(":verify"), secret, SECRET_LEN);
+	bool ok = hsk_hmac(h, verify, TWEAK(":verify"), secret, SECRET_LEN);
 
 	wr_bytes(&w, verify, 32);
 	wr_bytes(&w, k->id, 20);
@@ -28,7 +29,7 @@ static bool ntor_auth(const struct ntor_both *k, const uint8_t *secret, uint8_t 
 	wr_bytes(&w, k->x, 32);
 	wr_bytes(&w, PROTOID, PROTOID_LEN);
 	wr_bytes(&w, "Server", 6);
-	ok &= hsk_hmac(auth, TWEAK(":mac"), in, sizeof(in));
+	ok &= hsk_hmac(h, auth, TWEAK(":mac"), in, sizeof(in));
 	wipe(verify, sizeof(verify));
 	wipe(in, sizeof(in));
 	return ok;
@@ -38,6 +39,7 @@ static bool ntor_derive(const struct ntor_both *k, uint8_t auth[32], struct hand
 {
 	uint8_t secret[SECRET_LEN], material[MATERIAL_LEN];
 	struct writer w = writer_of(secret, sizeof(secret));
+	struct hsk_hash h = {0};
 	bool ok;
 
 	wr_bytes(&w, k->xy, 32);
@@ -47,55 +49,45 @@ static bool ntor_derive(const struct ntor_both *k, uint8_t auth[32], struct hand
 	wr_bytes(&w, k->x, 32);
 	wr_bytes(&w, k->y, 32);
 	wr_bytes(&w, PROTOID, PROTOID_LEN);
-	ok = ntor_auth(k, secret, auth);
-	ok &= hsk_hkdf(material, sizeof(material), TWEAK(":key_extract"), secret, sizeof(secret),
-		       TWEAK(":key_expand"));
+	ok = ntor_auth(&h, k, secret, auth);
+	ok &= hsk_hkdf(&h, material, sizeof(material), TWEAK(":key_extract"), secret,
+		       sizeof(secret), TWEAK(":key_expand"));
 	memcpy(done->keys, material, HANDSHAKE_KEYS_LEN);
 	memcpy(done->kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+	hsk_hash_free(&h);
 	wipe(secret, sizeof(secret));
 	wipe(material, sizeof(material));
 	return ok;
 }
 
-int ntor_answer_with(const struct handshake_keys *keys, const uint8_t *skin,
-		     const struct hsk_secret *eph, struct handshake_done *done)
+int ntor_start(struct hsk_talk *t)
 {
-	const uint8_t *x = skin + 52;
+	if (t->skin_len != HANDSHAKE_NTOR_LEN)
+		return ERR_MALFORMED;
+	t->x = t->skin + 52;
+	hsk_pick(t, t->skin + 20);
+	return 0;
+}
+
+int ntor_reply(const struct hsk_talk *t, struct handshake_done *done)
+{
 	struct handshake_done d = {.reply_len = REPLY_LEN};
-	struct hsk_secret onion;
-	struct ntor_both k = {.id = keys->rsa_id, .x = x, .y = eph->public};
-	bool ok = same_bytes(skin, keys->rsa_id, 20);
+	struct ntor_both k = {.id = t->keys->rsa_id, .b = t->onion.public, .x = t->x, .y = t->y};
+	bool ok = same_bytes(t->skin, t->keys->rsa_id, 20);
 
 	/* Every step is taken whatever failed before, so that time does not tell what did. A key
 	 * that we do not have is answered with the junk key: only the client finds out (interop
 	 * H12). */
-	hsk_pick(&onion, keys, skin + 20);
-	k.b = onion.public;
-	ok &= hsk_dh(k.xy, eph, x);
-	ok &= hsk_dh(k.xb, &onion, x);
-	memcpy(d.reply, eph->public, 32);
+	ok &= hsk_shared(t);
+	memcpy(k.xy, t->xy, 32);
+	memcpy(k.xb, t->xb, 32);
+	memcpy(d.reply, t->y, 32);
 	ok &= ntor_derive(&k, d.reply + 32, &d);
 	if (ok)
 		*done = d;
 	wipe(&d, sizeof(d));
 	wipe(&k, sizeof(k));
-	hsk_secret_free(&onion);
 	return ok ? 0 : ERR_CRYPTO;
-}
-
-int ntor_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
-		struct handshake_done *done)
-{
-	struct hsk_secret eph;
-	int error;
-
-	if (skin_len != HANDSHAKE_NTOR_LEN)
-		return ERR_MALFORMED;
-	error = hsk_secret_new(&eph);
-	if (!error)
-		error = ntor_answer_with(keys, skin, &eph, done);
-	hsk_secret_free(&eph);
-	return error;
 }
 
 int ntor_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)

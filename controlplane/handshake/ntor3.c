@@ -11,13 +11,21 @@
 #define REPLY_HEAD    64
 #define KEYSTREAM_MAX 512
 
+static bool last(struct hsk_hash *h, uint8_t *out, size_t len)
+{
+	bool ok = hsk_close(h, out, len);
+
+	hsk_hash_free(h);
+	return ok;
+}
+
 /* The keys of the client's message, from the first exponentiation alone. */
 static bool msg_keys(const struct ntor3_talk *t, const uint8_t bx[32], const uint8_t id[32],
 		     const uint8_t x[32], const uint8_t b[32], uint8_t keys[64])
 {
-	struct hsk_hash h;
+	struct hsk_hash h = {0};
 
-	hsk_open(&h, EVP_shake256());
+	hsk_open(&h, HSK_SHAKE256);
 	hsk_encap(&h, TWEAK("kdf_phase1"));
 	hsk_add(&h, bx, 32);
 	hsk_add(&h, id, 32);
@@ -25,22 +33,22 @@ static bool msg_keys(const struct ntor3_talk *t, const uint8_t bx[32], const uin
 	hsk_add(&h, b, 32);
 	hsk_add(&h, PROTOID, PROTOID_LEN);
 	hsk_encap(&h, t->ver, t->ver_len);
-	return hsk_close(&h, keys, 64);
+	return last(&h, keys, 64);
 }
 
 static bool msg_mac(const uint8_t key[32], const uint8_t id[32], const uint8_t b[32],
 		    const uint8_t x[32], const uint8_t *sealed, size_t len, uint8_t mac[32])
 {
-	struct hsk_hash h;
+	struct hsk_hash h = {0};
 
-	hsk_open(&h, EVP_sha3_256());
+	hsk_open(&h, HSK_SHA3_256);
 	hsk_encap(&h, TWEAK("msg_mac"));
 	hsk_encap(&h, key, 32);
 	hsk_add(&h, id, 32);
 	hsk_add(&h, b, 32);
 	hsk_add(&h, x, 32);
 	hsk_add(&h, sealed, len);
-	return hsk_close(&h, mac, 32);
+	return last(&h, mac, 32);
 }
 
 /* What both sides hash at the end. */
@@ -51,9 +59,9 @@ struct ntor3_final {
 static bool final_hash(const struct ntor3_final *f, const struct ntor3_talk *t, const void *tweak,
 		       size_t tweak_len, uint8_t out[32])
 {
-	struct hsk_hash h;
+	struct hsk_hash h = {0};
 
-	hsk_open(&h, EVP_sha3_256());
+	hsk_open(&h, HSK_SHA3_256);
 	hsk_encap(&h, tweak, tweak_len);
 	hsk_add(&h, f->xy, 32);
 	hsk_add(&h, f->xb, 32);
@@ -63,15 +71,15 @@ static bool final_hash(const struct ntor3_final *f, const struct ntor3_talk *t, 
 	hsk_add(&h, f->y, 32);
 	hsk_add(&h, PROTOID, PROTOID_LEN);
 	hsk_encap(&h, t->ver, t->ver_len);
-	return hsk_close(&h, out, 32);
+	return last(&h, out, 32);
 }
 
 static bool final_auth(const struct ntor3_final *f, const uint8_t verify[32], const uint8_t *sealed,
 		       size_t len, uint8_t auth[32])
 {
-	struct hsk_hash h;
+	struct hsk_hash h = {0};
 
-	hsk_open(&h, EVP_sha3_256());
+	hsk_open(&h, HSK_SHA3_256);
 	hsk_encap(&h, TWEAK("auth_final"));
 	hsk_add(&h, verify, 32);
 	hsk_add(&h, f->id, 32);
@@ -82,7 +90,7 @@ static bool final_auth(const struct ntor3_final *f, const uint8_t verify[32], co
 	hsk_encap(&h, sealed, len);
 	hsk_add(&h, PROTOID, PROTOID_LEN);
 	hsk_add(&h, "Server", 6);
-	return hsk_close(&h, auth, 32);
+	return last(&h, auth, 32);
 }
 
 /* The key of the relay's message into enc, the keystream to where t says. */
@@ -90,15 +98,15 @@ static bool final_keys(const struct ntor3_final *f, const struct ntor3_talk *t, 
 		       uint8_t verify[32])
 {
 	uint8_t seed[32], raw[32 + KEYSTREAM_MAX];
-	struct hsk_hash h;
+	struct hsk_hash h = {0};
 	bool ok = t->keys_len <= KEYSTREAM_MAX;
 
 	ok &= final_hash(f, t, TWEAK("key_seed"), seed);
 	ok &= final_hash(f, t, TWEAK("verify"), verify);
-	hsk_open(&h, EVP_shake256());
+	hsk_open(&h, HSK_SHAKE256);
 	hsk_encap(&h, TWEAK("kdf_final"));
 	hsk_add(&h, seed, sizeof(seed));
-	ok &= hsk_close(&h, raw, ok ? 32 + t->keys_len : 32);
+	ok &= last(&h, raw, ok ? 32 + t->keys_len : 32);
 	if (ok) {
 		memcpy(enc, raw, 32);
 		memcpy(t->keys, raw + 32, t->keys_len);
@@ -108,30 +116,22 @@ static bool final_keys(const struct ntor3_final *f, const struct ntor3_talk *t, 
 	return ok;
 }
 
-int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
-	       const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
-	       uint8_t *msg, size_t *msg_len)
+int ntor3_open(const struct hsk_talk *t, const struct ntor3_talk *how, uint8_t *msg,
+	       size_t *msg_len)
 {
-	size_t sealed_len = skin_len - SKIN_MIN;
-	struct hsk_secret onion;
+	size_t sealed_len = t->skin_len - SKIN_MIN;
+	const uint8_t *id = t->keys->ed_id, *b = t->onion.public, *sealed = t->skin + SKIN_HEAD;
 	uint8_t mk[64], mac[32];
 	bool ok;
 
-	if (skin_len < SKIN_MIN || skin_len > HANDSHAKE_SKIN_MAX)
-		return ERR_MALFORMED;
 	/* As in ntor: no early end, whatever is wrong. */
-	ok = same_bytes(skin, keys->ed_id, 32);
-	ok &= hsk_pick(&onion, keys, skin + 32);
-	memcpy(s->onion, onion.public, 32);
-	memcpy(s->id, keys->ed_id, 32);
-	memcpy(s->x, skin + 64, 32);
-	memcpy(s->msg_mac, skin + skin_len - 32, 32);
-	ok &= hsk_dh(s->xb, &onion, s->x);
-	hsk_secret_free(&onion);
-	ok &= msg_keys(t, s->xb, s->id, s->x, s->onion, mk);
-	ok &= msg_mac(mk + 32, s->id, s->onion, s->x, skin + SKIN_HEAD, sealed_len, mac);
-	ok &= same_bytes(mac, s->msg_mac, 32);
-	ok &= hsk_ctr(msg, skin + SKIN_HEAD, sealed_len, mk);
+	ok = same_bytes(t->skin, id, 32);
+	ok &= t->known;
+	ok &= hsk_shared(t);
+	ok &= msg_keys(how, t->xb, id, t->x, b, mk);
+	ok &= msg_mac(mk + 32, id, b, t->x, sealed, sealed_len, mac);
+	ok &= same_bytes(mac, sealed + sealed_len, 32);
+	ok &= hsk_ctr(msg, sealed, sealed_len, mk);
 	*msg_len = sealed_len;
 	wipe(mk, sizeof(mk));
 	if (!ok)
@@ -139,24 +139,23 @@ int ntor3_open(struct ntor3_server *s, const struct ntor3_talk *t,
 	return ok ? 0 : ERR_CRYPTO;
 }
 
-int ntor3_seal(const struct ntor3_server *s, const struct ntor3_talk *t,
-	       const struct hsk_secret *eph, const uint8_t *msg, size_t msg_len, uint8_t *reply)
+int ntor3_seal(const struct hsk_talk *t, const struct ntor3_talk *how, const uint8_t *msg,
+	       size_t msg_len, uint8_t *reply)
 {
-	uint8_t xy[32], enc[32], verify[32];
-	struct ntor3_final f = {.xy = xy,
-				.xb = s->xb,
-				.id = s->id,
-				.b = s->onion,
-				.x = s->x,
-				.y = eph->public,
-				.msg_mac = s->msg_mac};
-	bool ok = hsk_dh(xy, eph, s->x);
+	uint8_t enc[32], verify[32];
+	struct ntor3_final f = {.xy = t->xy,
+				.xb = t->xb,
+				.id = t->keys->ed_id,
+				.b = t->onion.public,
+				.x = t->x,
+				.y = t->y,
+				.msg_mac = t->skin + t->skin_len - 32};
+	bool ok = hsk_shared(t);
 
-	ok &= final_keys(&f, t, enc, verify);
-	memcpy(reply, eph->public, 32);
+	ok &= final_keys(&f, how, enc, verify);
+	memcpy(reply, t->y, 32);
 	ok &= hsk_ctr(reply + REPLY_HEAD, msg, msg_len, enc);
 	ok &= final_auth(&f, verify, reply + REPLY_HEAD, msg_len, reply + 32);
-	wipe(xy, sizeof(xy));
 	wipe(enc, sizeof(enc));
 	wipe(verify, sizeof(verify));
 	return ok ? 0 : ERR_CRYPTO;
@@ -256,25 +255,29 @@ int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t 
 	return 0;
 }
 
-int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t skin_len,
-		 struct handshake_done *done)
+int ntor3_start(struct hsk_talk *t)
+{
+	if (t->skin_len < SKIN_MIN || t->skin_len > HANDSHAKE_SKIN_MAX)
+		return ERR_MALFORMED;
+	t->x = t->skin + 64;
+	hsk_pick(t, t->skin + 32);
+	return 0;
+}
+
+int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 {
 	uint8_t msg[HANDSHAKE_SKIN_MAX], ours[64];
 	uint8_t material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
-	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
+	struct ntor3_talk how = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	struct handshake_done d = {0};
-	struct hsk_secret eph = {0};
-	struct ntor3_server s;
 	size_t msg_len, our_len;
-	int error = ntor3_open(&s, &t, keys, skin, skin_len, msg, &msg_len);
+	int error = ntor3_open(t, &how, msg, &msg_len);
 
 	if (error)
 		return error;
 	error = handshake_extensions(msg, msg_len, ours, &our_len, sizeof(ours));
 	if (!error)
-		error = hsk_secret_new(&eph);
-	if (!error)
-		error = ntor3_seal(&s, &t, &eph, ours, our_len, d.reply);
+		error = ntor3_seal(t, &how, ours, our_len, d.reply);
 	if (!error) {
 		d.reply_len = (uint16_t)(REPLY_HEAD + our_len);
 		memcpy(d.keys, material, HANDSHAKE_KEYS_LEN);
@@ -282,8 +285,6 @@ int ntor3_answer(const struct handshake_keys *keys, const uint8_t *skin, size_t 
 		*done = d;
 	}
 	wipe(&d, sizeof(d));
-	wipe(&s, sizeof(s));
-	hsk_secret_free(&eph);
 	wipe(material, sizeof(material));
 	return error;
 }

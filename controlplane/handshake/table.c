@@ -8,16 +8,17 @@ static const struct row {
 		      struct handshake_done *done);
 	bool needs_pair; /* the client brings an X25519 key */
 } rows[] = {
-	{{HANDSHAKE_FAST, "fast", HANDSHAKE_FAST_LEN, HANDSHAKE_FAST_LEN, fast_answer},
+	{{HANDSHAKE_FAST, "fast", HANDSHAKE_FAST_LEN, HANDSHAKE_FAST_LEN, NULL, NULL, fast_answer},
 	 fast_begin,
 	 fast_finish,
 	 false},
-	{{HANDSHAKE_NTOR, "ntor", HANDSHAKE_NTOR_LEN, HANDSHAKE_NTOR_LEN, ntor_answer},
+	{{HANDSHAKE_NTOR, "ntor", HANDSHAKE_NTOR_LEN, HANDSHAKE_NTOR_LEN, ntor_start, ntor_reply,
+	  NULL},
 	 ntor_begin,
 	 ntor_finish,
 	 true},
 	/* Short skins fail in the handshake, as with tor, not before. */
-	{{HANDSHAKE_NTOR3, "ntor_v3", 0, HANDSHAKE_SKIN_MAX, ntor3_answer},
+	{{HANDSHAKE_NTOR3, "ntor_v3", 0, HANDSHAKE_SKIN_MAX, ntor3_start, ntor3_reply, NULL},
 	 ntor3_begin,
 	 ntor3_finish,
 	 true},
@@ -38,6 +39,24 @@ const struct handshake *handshake_find(uint16_t type)
 	return row ? &row->server : NULL;
 }
 
+static int answer_alone(const struct handshake *h, const struct handshake_keys *keys,
+			const uint8_t *skin, size_t skin_len, struct handshake_done *done)
+{
+	struct hsk_talk t = {.keys = keys, .skin = skin, .skin_len = skin_len};
+	struct hsk_secret eph = {0};
+	int error = h->start(&t);
+
+	if (!error)
+		error = hsk_secret_new(&eph);
+	if (!error) {
+		hsk_multiply(&t, &eph);
+		error = h->reply(&t, done);
+	}
+	hsk_secret_free(&eph);
+	wipe(&t, sizeof(t));
+	return error;
+}
+
 int handshake_answer(uint16_t type, const struct handshake_keys *keys, const uint8_t *skin,
 		     size_t skin_len, struct handshake_done *done)
 {
@@ -45,7 +64,9 @@ int handshake_answer(uint16_t type, const struct handshake_keys *keys, const uin
 
 	if (!h || skin_len < h->skin_min || skin_len > h->skin_max)
 		return ERR_MALFORMED;
-	return h->answer(keys, skin, skin_len, done);
+	if (h->answer)
+		return h->answer(keys, skin, skin_len, done);
+	return answer_alone(h, keys, skin, skin_len, done);
 }
 
 int handshake_begin(struct handshake_client *c, uint16_t type, const struct handshake_peer *peer,

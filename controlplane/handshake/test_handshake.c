@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "controlplane/handshake/internal.h"
+#include "dataplane/cipher/x25519.h"
 
 static size_t unhex(void *to, const char *hex)
 {
@@ -74,19 +75,31 @@ static void test_pairs(void **state)
 	assert_hex(pair_y.public, PUBLIC_Y);
 }
 
+/* What the relay's side has before it answers, with a fresh key that we know. */
+static struct hsk_talk talk_with(int (*start)(struct hsk_talk *t), const uint8_t *skin, size_t len)
+{
+	struct hsk_talk t = {.keys = &keys, .skin = skin, .skin_len = len};
+
+	assert_int_equal(start(&t), 0);
+	hsk_multiply(&t, &secret_y);
+	return t;
+}
+
 /* Made with the reference implementation of proposal 216. */
 static void test_ntor_vector(void **state)
 {
 	struct handshake_client c = {.type = HANDSHAKE_NTOR, .peer = peer, .eph = pair_x};
 	struct handshake_done d, e;
 	uint8_t skin[HANDSHAKE_SKIN_MAX];
+	struct hsk_talk s;
 	size_t len;
 
 	assert_int_equal(ntor_begin(&c, skin, &len), 0);
 	assert_int_equal(len, HANDSHAKE_NTOR_LEN);
 	assert_memory_equal(skin, "iToldYouAboutStairs.", 20);
 	assert_hex(skin + 20, PUBLIC_B PUBLIC_X);
-	assert_int_equal(ntor_answer_with(&keys, skin, &secret_y, &d), 0);
+	s = talk_with(ntor_start, skin, len);
+	assert_int_equal(ntor_reply(&s, &d), 0);
 	assert_int_equal(d.reply_len, 64);
 	assert_hex(d.reply,
 		   PUBLIC_Y "10c964a7f730a7fd8373e22abc911442721b5eeff767e16583c3b0718acc6a91");
@@ -107,18 +120,18 @@ static void test_ntor3_vector(void **state)
 	uint8_t theirs[256], ours[256];
 	struct ntor3_talk t = {"xyzzy", 5, ours, sizeof(ours)};
 	struct ntor3_talk t2 = {"xyzzy", 5, theirs, sizeof(theirs)};
-	struct ntor3_server s;
+	struct hsk_talk s;
 	size_t msg_len;
 
 	assert_int_equal(ntor3_ask(&c, &t2, (const uint8_t *)"hello world", 11, skin), 0);
 	assert_hex(skin, ED_ID PUBLIC_B PUBLIC_X
 		   "3bebd9151fd3b47c180abc9e044d53565f04d82bbb3bebed3d06cea65db8be9c"
 		   "72b68cd461942088502f67");
-	assert_int_equal(ntor3_open(&s, &t, &keys, skin, 128 + 11, msg, &msg_len), 0);
+	s = talk_with(ntor3_start, skin, 128 + 11);
+	assert_int_equal(ntor3_open(&s, &t, msg, &msg_len), 0);
 	assert_int_equal(msg_len, 11);
 	assert_memory_equal(msg, "hello world", 11);
-	assert_int_equal(ntor3_seal(&s, &t, &secret_y, (const uint8_t *)"Hola Mundo", 10, reply),
-			 0);
+	assert_int_equal(ntor3_seal(&s, &t, (const uint8_t *)"Hola Mundo", 10, reply), 0);
 	assert_hex(reply,
 		   PUBLIC_Y "2fc5f8773ca824542bc6cf6f57c7c29bbf4e5476461ab130c5b18ab0a9127665"
 			    "1202c3e1e87c0d32054c");
@@ -216,6 +229,78 @@ static void test_unpacked(void **state)
 				handshake_finish(&c, server.reply, server.reply_len, &client), 0);
 	}
 	hsk_keys_pack(&many);
+}
+
+/* Many at once, with lanes and without: each is answered as it would be alone, whatever its
+ * neighbours are. What is done to a skin, and what then comes of it. */
+enum wrong { RIGHT, SHORT, BAD_ID, LOW_ORDER, TYPE, N_WRONG };
+static const int wrong_wants[N_WRONG] = {0, ERR_MALFORMED, ERR_CRYPTO, ERR_CRYPTO, ERR_MALFORMED};
+
+struct many {
+	struct handshake_client client[HANDSHAKE_BATCH];
+	struct handshake_done done[HANDSHAKE_BATCH];
+	struct handshake_ask ask[HANDSHAKE_BATCH];
+	uint8_t skin[HANDSHAKE_BATCH][HANDSHAKE_SKIN_MAX];
+	enum wrong wrong[HANDSHAKE_BATCH];
+};
+
+static void many_ask(struct many *m, unsigned i, unsigned seed)
+{
+	struct handshake_ask *a = &m->ask[i];
+	uint16_t type = types[1 + seed % 2];
+	size_t len;
+
+	assert_int_equal(handshake_begin(&m->client[i], type, &peer, m->skin[i], &len), 0);
+	m->wrong[i] = seed / 2 % 2 ? seed / 4 % N_WRONG : RIGHT;
+	if (m->wrong[i] == BAD_ID)
+		m->skin[i][19] ^= 1;
+	if (m->wrong[i] == LOW_ORDER)
+		memset(m->skin[i] + (type == HANDSHAKE_NTOR ? 52 : 64), 0, 32);
+	memset(&m->done[i], 0xee, sizeof(m->done[i]));
+	*a = (struct handshake_ask) {.type = m->wrong[i] == TYPE ? HANDSHAKE_TAP : type,
+				     .keys = &keys,
+				     .skin = m->skin[i],
+				     .skin_len = m->wrong[i] == SHORT ? 83 : len,
+				     .done = &m->done[i],
+				     .error = 99};
+}
+
+static void many_check(struct many *m, unsigned i)
+{
+	struct handshake_done client;
+
+	if (m->ask[i].error != wrong_wants[m->wrong[i]])
+		fail_msg("ask %u, wrong %d: %d", i, m->wrong[i], m->ask[i].error);
+	if (m->ask[i].error) {
+		for (size_t b = 0; b < sizeof(m->done[i]); b++)
+			assert_int_equal(((uint8_t *)&m->done[i])[b], 0xee);
+		return;
+	}
+	assert_int_equal(
+		handshake_finish(&m->client[i], m->done[i].reply, m->done[i].reply_len, &client),
+		0);
+	assert_memory_equal(m->done[i].keys, client.keys, sizeof(client.keys));
+	assert_memory_equal(m->done[i].kh, client.kh, sizeof(client.kh));
+	for (unsigned k = 0; k < i; k++) /* no fresh key serves twice */
+		assert_memory_not_equal(m->done[k].reply, m->done[i].reply, 32);
+}
+
+static void test_many(void **state)
+{
+	static struct x25519 x;
+	static struct many m;
+	struct handshake_bulk b = {.x = &x};
+
+	for (unsigned flags = 0; flags <= X25519_PORTABLE; flags++) {
+		x25519_init(&x, flags);
+		for (unsigned n = 0; n <= HANDSHAKE_BATCH; n++) {
+			for (unsigned i = 0; i < n; i++)
+				many_ask(&m, i, 7 * n + 3 * i + flags);
+			handshake_answer_many(&b, m.ask, n);
+			for (unsigned i = 0; i < n; i++)
+				many_check(&m, i);
+		}
+	}
 }
 
 /* A skin wrong in any byte is refused, and leaves the outcome alone. */
@@ -336,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_both_sides),   cmocka_unit_test(test_unpacked),
 		cmocka_unit_test(test_wrong_skin),   cmocka_unit_test(test_refused_types),
 		cmocka_unit_test(test_extensions),   cmocka_unit_test(test_ntor3_messages),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

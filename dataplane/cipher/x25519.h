@@ -21,9 +21,10 @@ struct x25519 {
 enum { X25519_PORTABLE = 1 }; /* flags: leave the kernel out (tests) */
 void x25519_init(struct x25519 *x, unsigned flags);
 
-/* n independent products: out[i] = secret[i] times point[i]. Any n; it pays from two on. Secrets
- * need not be clamped. Constant time, and what was known of secrets is wiped. out[i] is all zero
- * where the point is of low order (or, without lanes, OpenSSL fails): to be refused by the caller.
+/* n independent products: out[i] = secret[i] times point[i]. Any n; it pays from two on. out may be
+ * where the points are, and secrets need not be clamped. Constant time, and what was known of
+ * secrets is wiped. out[i] is all zero where the point is of low order (or, without lanes, OpenSSL
+ * fails): to be refused by the caller.
  */
 void x25519_many(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
 		 const uint8_t (*secret)[X25519_LEN], const uint8_t (*point)[X25519_LEN],
