@@ -1,7 +1,9 @@
 /* pool.c - threads that answer circuit handshakes, one bounded queue before them, and the rule of
- * whom to turn away when it grows (interop H10, H11). The queue and the figures are under one
- * lock; nothing else is shared with the event loop. */
+ * whom to turn away when it grows (interop H10, H11). A thread takes what waits, up to a batch, and
+ * nothing waits to fill one. The queue and the figures are under one lock; nothing else is shared
+ * with the event loop. */
 #include "controlplane/handshake/internal.h"
+#include "dataplane/cipher/x25519.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -44,9 +46,11 @@ struct handshake_pool {
 	struct job **jobs;		   /* by slot */
 	struct handshake_limits limits;
 	struct handshake_figures figures;
+	struct x25519 x25519;
 	uint64_t n_timed, mean_us_x16; /* moving mean, 16 times */
 	int wake_fd;
-	struct event *wake;
+	struct event *wake, *kick;
+	bool kicking; /* the event loop's alone */
 	handshake_result_fn *fn;
 	void *arg;
 	unsigned n_threads;
@@ -95,12 +99,14 @@ static void queue_del(struct handshake_pool *p, struct job *j)
 static void done_add(struct handshake_pool *p, struct job *j)
 {
 	uint64_t one = 1;
+	bool first = !p->done_head;
 
 	j->next = NULL;
 	*(p->done_tail ? &p->done_tail->next : &p->done_head) = j;
 	p->done_tail = j;
-	/* The counter cannot overflow: it is read to zero long before 2^64 jobs. */
-	if (write(p->wake_fd, &one, sizeof(one)) < 0)
+	/* The counter cannot overflow: it is read to zero long before 2^64 jobs. What is there
+	 * already has called. */
+	if (first && write(p->wake_fd, &one, sizeof(one)) < 0)
 		log_err("handshake: cannot wake the event loop");
 }
 
@@ -143,45 +149,75 @@ static bool has_room(const struct handshake_pool *p)
 	return n < p->limits.n_always || wait_ms <= p->limits.max_delay_ms;
 }
 
-static void note_time(struct handshake_pool *p, uint64_t us)
+/* n took so long together. */
+static void note_time(struct handshake_pool *p, uint64_t us, unsigned n)
 {
-	p->mean_us_x16 = p->n_timed++ ? p->mean_us_x16 - p->mean_us_x16 / 16 + us : us * 16;
+	us /= n;
+	p->mean_us_x16 = p->n_timed ? p->mean_us_x16 - p->mean_us_x16 / 16 + us : us * 16;
+	p->n_timed += n;
 }
 
 /* ---- threads ---- */
 
-static void job_run(struct handshake_pool *p, struct job *j)
+static unsigned batch_take(struct handshake_pool *p, struct job *jobs[HANDSHAKE_BATCH])
 {
-	struct handshake_result *r = &j->result;
+	unsigned n = 0;
+
+	for (; n < HANDSHAKE_BATCH && p->head; n++) {
+		jobs[n] = p->head;
+		queue_del(p, p->head);
+	}
+	return n;
+}
+
+static void batch_run(struct handshake_pool *p, struct handshake_bulk *bulk,
+		      struct job *const *jobs, unsigned n)
+{
+	struct handshake_ask asks[HANDSHAKE_BATCH];
 	uint64_t start = now_us();
 
+	for (unsigned i = 0; i < n; i++) {
+		struct job *j = jobs[i];
+
+		asks[i] = (struct handshake_ask) {.type = j->result.type,
+						  .keys = &j->snapshot->keys,
+						  .skin = j->skin,
+						  .skin_len = j->skin_len,
+						  .done = &j->result.done};
+	}
 	pthread_mutex_unlock(&p->lock);
-	r->error = handshake_answer(r->type, &j->snapshot->keys, j->skin, j->skin_len, &r->done);
+	handshake_answer_many(bulk, asks, n);
 	pthread_mutex_lock(&p->lock);
-	note_time(p, now_us() - start);
-	p->figures.answered[r->type] += !r->error;
-	p->figures.failed[r->type] += !!r->error;
-	done_add(p, j);
+	note_time(p, now_us() - start, n);
+	for (unsigned i = 0; i < n; i++) {
+		struct handshake_result *r = &jobs[i]->result;
+
+		r->error = asks[i].error;
+		p->figures.answered[r->type] += !r->error;
+		p->figures.failed[r->type] += !!r->error;
+		done_add(p, jobs[i]);
+	}
 }
 
 static void *thread_main(void *arg)
 {
 	struct handshake_pool *p = arg;
+	struct handshake_bulk bulk = {.x = &p->x25519};
+	struct job *jobs[HANDSHAKE_BATCH];
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
-		struct job *j;
+		unsigned n;
 
 		cull(p, now_us());
-		j = p->head;
-		if (!j) {
+		n = batch_take(p, jobs);
+		if (n)
+			batch_run(p, &bulk, jobs, n);
+		else
 			pthread_cond_wait(&p->work, &p->lock);
-			continue;
-		}
-		queue_del(p, j);
-		job_run(p, j);
 	}
 	pthread_mutex_unlock(&p->lock);
+	wipe(&bulk, sizeof(bulk));
 	return NULL;
 }
 
@@ -201,25 +237,44 @@ static int threads_start(struct handshake_pool *p, unsigned n)
 
 /* ---- the event loop's side ---- */
 
+static void list_free(struct handshake_pool *p, struct job *j)
+{
+	for (struct job *next; j; j = next) {
+		next = j->next;
+		job_free(p, j);
+	}
+}
+
 static void deliver(evutil_socket_t fd, short what, void *arg)
 {
 	struct handshake_pool *p = arg;
-	struct job *j, *next;
+	struct job *done;
 	uint64_t n;
 
 	if (read(p->wake_fd, &n, sizeof(n)) < 0)
 		return;
 	pthread_mutex_lock(&p->lock);
-	j = p->done_head;
+	done = p->done_head;
 	p->done_head = p->done_tail = NULL;
 	pthread_mutex_unlock(&p->lock);
-	for (; j; j = next) {
-		next = j->next;
+	for (struct job *j = done; j; j = j->next)
 		p->fn(p->arg, &j->result);
-		pthread_mutex_lock(&p->lock);
-		job_free(p, j);
-		pthread_mutex_unlock(&p->lock);
-	}
+	pthread_mutex_lock(&p->lock);
+	list_free(p, done);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* One thread for each batch that waits, when all that came in this turn of the loop is there. */
+static void kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct handshake_pool *p = arg;
+
+	p->kicking = false;
+	pthread_mutex_lock(&p->lock);
+	for (uint32_t n = 0; n < p->figures.n_waiting && n < THREADS_MAX * HANDSHAKE_BATCH;
+	     n += HANDSHAKE_BATCH)
+		pthread_cond_signal(&p->work);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static int pool_init(struct handshake_pool *p, struct event_base *base)
@@ -231,8 +286,10 @@ static int pool_init(struct handshake_pool *p, struct event_base *base)
 	p->jobs = calloc(p->limits.n_most, sizeof(*p->jobs));
 	if (p->wake_fd < 0 || !p->jobs || slots_init(&p->slots, 0, p->limits.n_most))
 		return ERR_FULL;
+	x25519_init(&p->x25519, 0);
 	p->wake = event_new(base, p->wake_fd, EV_READ | EV_PERSIST, deliver, p);
-	return p->wake && !event_add(p->wake, NULL) ? 0 : ERR_SYSTEM;
+	p->kick = event_new(base, -1, 0, kick, p);
+	return p->wake && p->kick && !event_add(p->wake, NULL) ? 0 : ERR_SYSTEM;
 }
 
 int handshake_pool_new(struct handshake_pool **pool, struct event_base *base, unsigned n_threads,
@@ -258,14 +315,6 @@ int handshake_pool_new(struct handshake_pool **pool, struct event_base *base, un
 	return error;
 }
 
-static void list_free(struct handshake_pool *p, struct job *j)
-{
-	for (struct job *next; j; j = next) {
-		next = j->next;
-		job_free(p, j);
-	}
-}
-
 void handshake_pool_free(struct handshake_pool *p)
 {
 	if (!p)
@@ -281,6 +330,8 @@ void handshake_pool_free(struct handshake_pool *p)
 	snapshot_drop(p->snapshot);
 	if (p->wake)
 		event_free(p->wake);
+	if (p->kick)
+		event_free(p->kick);
 	if (p->wake_fd >= 0)
 		close(p->wake_fd);
 	slots_fini(&p->slots);
@@ -331,7 +382,8 @@ static int submit_locked(struct handshake_pool *p, struct job *j, uint64_t *tick
 	queue_add(p, j);
 	*ticket = slots_id(&p->slots, j->slot);
 	cull(p, j->queued_us);
-	pthread_cond_signal(&p->work);
+	if (p->figures.n_waiting % HANDSHAKE_BATCH == 0)
+		pthread_cond_signal(&p->work); /* a full batch need not wait for the turn's end */
 	return 0;
 }
 
@@ -360,6 +412,9 @@ int handshake_pool_submit(struct handshake_pool *p, wid circ, uint16_t type, con
 	pthread_mutex_unlock(&p->lock);
 	if (error)
 		free(j);
+	else if (!p->kicking)
+		event_active(p->kick, EV_TIMEOUT, 0);
+	p->kicking |= !error;
 	return error;
 }
 
