@@ -77,12 +77,12 @@ struct handshake_ask {
 	struct handshake_done *done; /* written on success only */
 	int error;		     /* what handshake_answer would have returned */
 };
-/* One per thread: our fresh points are made eight at a time, before they are asked for. A secret:
+/* One per thread: our fresh points are made many at a time, before they are asked for. A secret:
  * wipe it. It begins with x set (x25519_init has been called on it) and the rest zero. */
 struct handshake_bulk {
 	const struct x25519 *x;
 	unsigned n_fresh;
-	struct handshake_pair fresh[8];
+	struct handshake_pair fresh[HANDSHAKE_BATCH];
 };
 /* Answers n of them, at most HANDSHAKE_BATCH. Where X25519 has no lanes it is the same as
  * handshake_answer for each. */

@@ -1,10 +1,11 @@
-/* x25519.c - X25519 in bulk: what is there is cut into groups of eight for the kernel; without one
+/* x25519.c - X25519 in bulk: what is there goes to the kernel in groups of eight; without one
  * OpenSSL takes it number by number. */
 #include <openssl/evp.h>
 
 #include "dataplane/cipher/x25519_kernel.h"
 
-#define WORDS 4
+#define WORDS	 4
+#define TOGETHER (X25519_GROUPS * X25519_LANES)
 
 /* The builtin also asks whether the operating system saves the wide registers. */
 static bool cpu_has_ifma(void)
@@ -91,25 +92,28 @@ static void clamp(uint64_t k[WORDS][X25519_LANES])
 	}
 }
 
-/* Up to eight; without points, times the base point. */
-static void group(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
-		  const uint8_t (*secret)[X25519_LEN], const uint8_t (*point)[X25519_LEN],
-		  unsigned n)
+/* Up to TOGETHER; without points, times the base point. */
+static void together(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
+		     const uint8_t (*secret)[X25519_LEN], const uint8_t (*point)[X25519_LEN],
+		     unsigned n)
 {
-	uint64_t k[WORDS][X25519_LANES] = {{0}}, u[WORDS][X25519_LANES] = {{0}};
+	uint64_t k[X25519_GROUPS][WORDS][X25519_LANES] = {{{0}}};
+	uint64_t u[X25519_GROUPS][WORDS][X25519_LANES] = {{{0}}};
+	unsigned n_groups = (n + X25519_LANES - 1) / X25519_LANES;
 
 	for (unsigned i = 0; i < n; i++) {
-		lane_put(k, i, secret[i]);
+		lane_put(k[i / X25519_LANES], i % X25519_LANES, secret[i]);
 		if (point)
-			lane_put(u, i, point[i]);
+			lane_put(u[i / X25519_LANES], i % X25519_LANES, point[i]);
 	}
-	clamp(k);
+	for (unsigned g = 0; g < n_groups; g++)
+		clamp(k[g]);
 	if (point)
-		x25519_ifma(u, k, u);
+		x25519_ifma(u, k, u, n_groups);
 	else
-		x25519_base_ifma(u, k, &x->table);
+		x25519_base_ifma(u, k, n_groups, &x->table);
 	for (unsigned i = 0; i < n; i++)
-		lane_get(u, i, out[i]);
+		lane_get(u[i / X25519_LANES], i % X25519_LANES, out[i]);
 	wipe(k, sizeof(k));
 	wipe(u, sizeof(u));
 }
@@ -118,11 +122,11 @@ void x25519_many(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
 		 const uint8_t (*secret)[X25519_LEN], const uint8_t (*point)[X25519_LEN],
 		 unsigned n)
 {
-	unsigned step = x->lanes ? X25519_LANES : 1;
+	unsigned step = x->lanes ? TOGETHER : 1;
 
 	for (unsigned i = 0; i < n; i += step) {
 		if (x->lanes)
-			group(x, out + i, secret + i, point + i, MIN(n - i, step));
+			together(x, out + i, secret + i, point + i, MIN(n - i, step));
 		else
 			multiply(out[i], secret[i], point[i]);
 	}
@@ -131,12 +135,12 @@ void x25519_many(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
 int x25519_public(const struct x25519 *x, uint8_t (*out)[X25519_LEN],
 		  const uint8_t (*secret)[X25519_LEN], unsigned n)
 {
-	unsigned step = x->lanes ? X25519_LANES : 1;
+	unsigned step = x->lanes ? TOGETHER : 1;
 	int error = 0;
 
 	for (unsigned i = 0; i < n && !error; i += step) {
 		if (x->lanes)
-			group(x, out + i, secret + i, NULL, MIN(n - i, step));
+			together(x, out + i, secret + i, NULL, MIN(n - i, step));
 		else
 			error = public_of(out[i], secret[i]);
 	}

@@ -256,6 +256,16 @@ static WIDE struct fe canonical(struct fe a)
 	return a;
 }
 
+static WIDE __mmask8 zero_lanes(struct fe a)
+{
+	v8 any = _mm512_setzero_si512();
+
+	a = canonical(a);
+	for (int i = 0; i < LIMBS; i++)
+		any = _mm512_or_si512(any, a.v[i]);
+	return _mm512_testn_epi64_mask(any, any);
+}
+
 static WIDE void store(uint64_t out[4][X25519_LANES], struct fe a)
 {
 	for (int i = 0; i < 4; i++) {
@@ -281,20 +291,40 @@ static WIDE struct fe load(const uint64_t in[4][X25519_LANES])
 	return r;
 }
 
-static WIDE void quotient(uint64_t out[4][X25519_LANES], const struct fe *x, const struct fe *z)
+/* x / z of each group with one inversion for all; zero where z is. */
+static WIDE void quotients(uint64_t (*out)[4][X25519_LANES], struct fe *x, struct fe *z, unsigned n)
 {
-	struct fe q;
+	const struct fe zero = narrow(w_small(0)), one = narrow(w_small(1));
+	struct fe upto[X25519_GROUPS], inverse, q;
 
-	invert(&q, z);
-	times(&q, &q, x);
-	store(out, canonical(q));
+	for (unsigned g = 0; g < n; g++) {
+		__mmask8 none = zero_lanes(z[g]);
+
+		x[g] = pick(none, x[g], zero);
+		z[g] = pick(none, z[g], one);
+		upto[g] = z[g];
+		if (g)
+			times(&upto[g], &upto[g - 1], &z[g]);
+	}
+	invert(&inverse, &upto[n - 1]);
+	for (unsigned g = n; g-- > 0;) {
+		q = inverse;
+		if (g) {
+			times(&q, &inverse, &upto[g - 1]);
+			times(&inverse, &inverse, &z[g]);
+		}
+		times(&q, &q, &x[g]);
+		store(out[g], canonical(q));
+	}
+	wipe(upto, sizeof(upto));
+	wipe(&inverse, sizeof(inverse));
 	wipe(&q, sizeof(q));
 }
 
 /* What registers and the stack below still hold of scalars and points. */
 static WIDE __attribute__((noinline)) void forget(void)
 {
-	uint8_t below[6144]; /* the deepest of what was called takes less */
+	uint8_t below[8192]; /* the deepest of what was called takes less */
 
 	wipe(below, sizeof(below));
 	_mm256_zeroall();
@@ -364,15 +394,16 @@ static WIDE __attribute__((noinline)) void ladder(struct fe *x, struct fe *z,
 	*z = narrow(w_sub(w_of(r.p_sum), w_of(r.p_dif)));
 }
 
-WIDE void x25519_ifma(uint64_t out[4][X25519_LANES], const uint64_t k[4][X25519_LANES],
-		      const uint64_t u[4][X25519_LANES])
+WIDE void x25519_ifma(uint64_t (*out)[4][X25519_LANES], const uint64_t (*k)[4][X25519_LANES],
+		      const uint64_t (*u)[4][X25519_LANES], unsigned n)
 {
-	struct fe x, z;
+	struct fe x[X25519_GROUPS], z[X25519_GROUPS];
 
-	ladder(&x, &z, k, u);
-	quotient(out, &x, &z);
-	wipe(&x, sizeof(x));
-	wipe(&z, sizeof(z));
+	for (unsigned g = 0; g < n; g++)
+		ladder(&x[g], &z[g], k[g], u[g]);
+	quotients(out, x, z, n);
+	wipe(x, sizeof(x));
+	wipe(z, sizeof(z));
 	forget();
 }
 
@@ -434,21 +465,23 @@ walk(struct point *out, const uint64_t k[4][X25519_LANES], const struct x25519_t
 	*out = r;
 }
 
-WIDE void x25519_base_ifma(uint64_t out[4][X25519_LANES], const uint64_t k[4][X25519_LANES],
-			   const struct x25519_table *t)
+WIDE void x25519_base_ifma(uint64_t (*out)[4][X25519_LANES], const uint64_t (*k)[4][X25519_LANES],
+			   unsigned n, const struct x25519_table *t)
 {
+	struct fe x[X25519_GROUPS], z[X25519_GROUPS];
 	struct point r;
-	struct fe x, z;
 
-	walk(&r, k, t);
-	for (int i = 0; i < COFACT; i++)
-		twice(&r);
-	x = narrow(r.x);
-	z = narrow(r.z);
-	quotient(out, &x, &z);
+	for (unsigned g = 0; g < n; g++) {
+		walk(&r, k[g], t);
+		for (int i = 0; i < COFACT; i++)
+			twice(&r);
+		x[g] = narrow(r.x);
+		z[g] = narrow(r.z);
+	}
+	quotients(out, x, z, n);
 	wipe(&r, sizeof(r));
-	wipe(&x, sizeof(x));
-	wipe(&z, sizeof(z));
+	wipe(x, sizeof(x));
+	wipe(z, sizeof(z));
 	forget();
 }
 
