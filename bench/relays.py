@@ -8,7 +8,8 @@ import time
 
 CGROUP_V1, CGROUP_V2 = "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"
 RELAY_IP, LOAD_IP, OR_PORT = "10.78.0.1", "10.78.0.2", 9001
-NETNS = ("ramsonb-relay", "ramsonb-load")
+TAG = "ramsonb"  # with our process id: two of us may run
+NETNS = (f"{TAG}-{os.getpid()}-relay", f"{TAG}-{os.getpid()}-load")
 # A directory authority must be named, else the public ones are asked; nobody is there.
 NOBODY = "0123456789ABCDEF0123456789ABCDEF01234567"
 COMMON = f"""
@@ -34,8 +35,21 @@ def run(*words, check=True):
     return subprocess.run(words, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 
+def forget_the_dead():
+    """Namespaces and cgroups of a run that was killed."""
+    for where, drop in (("/run/netns", lambda path: run("ip", "netns", "del", os.path.basename(path), check=False)),
+                        (CGROUP_V1, os.rmdir), (CGROUP_V2, os.rmdir)):
+        for name in os.listdir(where) if os.path.isdir(where) else ():
+            words = name.split("-")
+            if words[0] == TAG and words[1].isdigit() and not os.path.exists(f"/proc/{words[1]}"):
+                try:
+                    drop(os.path.join(where, name))
+                except OSError:
+                    pass
+
+
 def network_up():
-    network_down()
+    forget_the_dead()
     for ns in NETNS:
         run("ip", "netns", "add", ns)
     run("ip", "link", "add", "ramsonb0", "netns", NETNS[0], "type", "veth", "peer", "name", "ramsonb1", "netns", NETNS[1])
@@ -57,7 +71,7 @@ class Cgroup:
         if not self.v1:
             with open(os.path.join(CGROUP_V2, "cgroup.subtree_control"), "w", encoding="ascii") as f:
                 f.write("+cpu")
-        self.dir = os.path.join(CGROUP_V1 if self.v1 else CGROUP_V2, "ramson-bench")
+        self.dir = os.path.join(CGROUP_V1 if self.v1 else CGROUP_V2, f"{TAG}-{os.getpid()}")
         os.makedirs(self.dir, exist_ok=True)
 
     def put(self, name, text):
@@ -235,8 +249,8 @@ class Tor(Relay):
         run("ip", "-n", NETNS[0], "addr", "replace", f"{RELAY_IP}/24", "dev", "ramsonb0")
 
     def command(self):
-        # the limit of open files: thousands of links; not `ip netns exec`: it hides the cgroups
-        return ["prlimit", "--nofile=65536", "nsenter", f"--net=/run/netns/{NETNS[0]}", self.args.tor, "-f", self.torrc]
+        # not `ip netns exec`: it hides the cgroups
+        return ["nsenter", f"--net=/run/netns/{NETNS[0]}", self.args.tor, "-f", self.torrc]
 
     def load(self):
         return ["nsenter", f"--net=/run/netns/{NETNS[1]}"], ["--port", "af_packet:ramsonb1"]

@@ -9,7 +9,7 @@ GUARD = ["guard", "--direction", "down", "--links", "500", "--circuits", "500", 
          "--handshake", "fast"]
 IDLE = ["idle", "--links", "1000", "--circuits", "20000", "--handshake", "fast", "--pending", "256"]
 AES256 = ["--suite", "aes256"]
-VETH = ["middle", "--direction", "both", "--sinks", "8", "--links", "32", "--circuits", "320", "--window", "20"]
+VETH = ["middle", "--direction", "both", "--sinks", "2", "--links", "32", "--circuits", "320", "--window", "20"]
 
 
 class Load:
