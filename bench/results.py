@@ -168,6 +168,7 @@ def bars(plt, found, path):
         ax.set_ylabel(unit)
         if unit == table.EACH:
             ax.set_yscale("log")
+            ax.set_ylim(100, 3 * max([r[1] for r in some] + [r[2] for r in some] + [100]))
         if some:
             ax.legend(fontsize=8)
     fig.tight_layout()
