@@ -183,7 +183,7 @@ class Ramson(Relay):
 
     def extra(self):
         self.socket = os.path.join(self.dir, "memif")
-        return (f"DataplanePort memif:{self.socket}\nDataplaneAddress {RELAY_IP}/24\n"
+        return (f"DataplanePort memif:{self.socket},zero-copy\nDataplaneAddress {RELAY_IP}/24\n"
                 f"DataplaneCores {self.args.relay_core}\nMaxMemInQueues 512 MB\nLog notice stderr\n")
 
     def command(self):

@@ -58,7 +58,7 @@ bool micro_eal(void)
 	static int state; /* 1: up, -1: does not start */
 	char core[16], err[PORT_ERR];
 	struct eal_config cf = {
-		.cores = core, .mem_mb = EAL_MB, .port = "memif:/nowhere", .n_queues = 2};
+		.cores = core, .mem_mb = EAL_MB, .port = "memif:/nowhere,zero-copy", .n_queues = 2};
 
 	snprintf(core, sizeof(core), "%d", sched_getcpu());
 	if (!state) {

@@ -76,7 +76,7 @@ static void turn(struct ports *p)
 	receive(&p->client, &p->rx_tsc, &p->n_rx);
 }
 
-static bool open_both(struct ports *p, unsigned number, char err[PORT_ERR])
+static bool open_both(struct ports *p, bool lent, char err[PORT_ERR])
 {
 	char dir[] = "/tmp/ramson-micro-XXXXXX", server[80], client[80], path[64];
 	struct port_config cf = {.n_queues = 1, .numa = -1};
@@ -84,9 +84,9 @@ static bool open_both(struct ports *p, unsigned number, char err[PORT_ERR])
 
 	if (!mkdtemp(dir))
 		return false;
-	snprintf(path, sizeof(path), "%s/m%u", dir, number);
+	snprintf(path, sizeof(path), "%s/m", dir);
 	snprintf(server, sizeof(server), "memif:%s,server", path);
-	snprintf(client, sizeof(client), "memif:%s", path);
+	snprintf(client, sizeof(client), "memif:%s%s", path, lent ? ",zero-copy" : "");
 	ok = port_open(&p->server, server, &cf, err) == 0 &&
 	     port_open(&p->client, client, &cf, err) == 0;
 	for (unsigned us = 0; ok && !p->n_rx && us < WAIT_US; us += 1000) {
@@ -98,24 +98,38 @@ static bool open_both(struct ports *p, unsigned number, char err[PORT_ERR])
 	return ok && p->n_rx;
 }
 
-static void *ports_make(uint64_t len)
+static void *make(uint64_t len, bool lent)
 {
-	static unsigned number;
-	struct ports *p;
+	static struct ports *kept[2]; /* opened once: EAL's thread is not fond of many */
+	struct ports *p = kept[lent];
 	char name[32], err[PORT_ERR] = "the two ends do not find each other";
 
 	if (!micro_eal())
 		return NULL;
+	if (p) {
+		p->len = (unsigned)len;
+		return p;
+	}
 	p = micro_new(1, sizeof(*p));
 	p->len = (unsigned)len;
-	snprintf(name, sizeof(name), "microhead%u", number);
+	snprintf(name, sizeof(name), "microhead%u", lent);
 	p->heads = rte_pktmbuf_pool_create(name, 8191, 64, 0, 256, SOCKET_ID_ANY);
-	snprintf(name, sizeof(name), "microbody%u", number);
+	snprintf(name, sizeof(name), "microbody%u", lent);
 	p->bodies = rte_pktmbuf_pool_create(name, 8191, 64, 0, 2176, SOCKET_ID_ANY);
-	if (p->heads && p->bodies && open_both(p, number++, err))
-		return p;
+	if (p->heads && p->bodies && open_both(p, lent, err))
+		return kept[lent] = p;
 	fprintf(stderr, "micro: memif: %s\n", err);
 	return NULL;
+}
+
+static void *ports_make(uint64_t len)
+{
+	return make(len, false);
+}
+
+static void *lent_make(uint64_t len)
+{
+	return make(len, true);
 }
 
 static uint64_t share(uint64_t tsc, uint64_t count, unsigned n)
@@ -149,5 +163,9 @@ const struct row port_rows[] = {
 	{"memif tx", "a chain of header and bytes", 1514, 0, ports_make, NULL, tx_part},
 	{"memif rx", "an acknowledgement", 66, 0, ports_make, NULL, rx_part},
 	{"memif tx", "", 66, 0, ports_make, NULL, tx_part},
+	{"memif lent rx", "the same with zero-copy", 1514, MEMIF_NS, lent_make, NULL, rx_part},
+	{"memif lent tx", "", 1514, 0, lent_make, NULL, tx_part},
+	{"memif lent rx", "", 66, 0, lent_make, NULL, rx_part},
+	{"memif lent tx", "", 66, 0, lent_make, NULL, tx_part},
 	{NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

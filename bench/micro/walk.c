@@ -31,10 +31,10 @@ static bool collect(void)
 	double data, acks, copy = micro_took("copy", 514), open = micro_took("gcm128 open", 8);
 
 	stream_frames(&data, &acks);
-	return add("port rx", "memif rx", 1514, data, 0) &&
-	       add("port rx, acks", "memif rx", 66, acks, 0) && add("net in", "net_in", 8, 1, 0) &&
-	       add("tcp in", "tcp_in", 8, 1, copy) && add("tcp read", "tcp read", 8, 1, 0) &&
-	       add("tcp ack out", "tcp ack out", 8, 1, 0) &&
+	return add("port rx", "memif lent rx", 1514, data, 0) &&
+	       add("port rx, acks", "memif lent rx", 66, acks, 0) &&
+	       add("net in", "net_in", 8, 1, 0) && add("tcp in", "tcp_in", 8, 1, copy) &&
+	       add("tcp read", "tcp read", 8, 1, 0) && add("tcp ack out", "tcp ack out", 8, 1, 0) &&
 	       add("tls open", "tls open", 8, 1, open) && add("link cut", "link_in", 31, 1, 0) &&
 	       add("circ look-up", "leg_find", 100, 1, 0) &&
 	       add("onion", "onion_forward", 100, 1, micro_took("ctr", 100)) &&
@@ -44,8 +44,8 @@ static bool collect(void)
 	       add("tls seal", "tls seal", 8, 1, micro_took("gcm128 seal", 8)) &&
 	       add("tcp push", "tcp push", 8, 1, 0) && add("tcp out", "tcp_out", 8, 1, 0) &&
 	       add("tcp ack in", "tcp ack in", 8, 1, 0) && add("net out", "net_out", 8, 1, 0) &&
-	       add("port tx", "memif tx", 1514, data, data / 2.83 * copy) &&
-	       add("port tx, acks", "memif tx", 66, acks, 0);
+	       add("port tx", "memif lent tx", 1514, data, 0) &&
+	       add("port tx, acks", "memif lent tx", 66, acks, 0);
 }
 
 static void print(const struct stage *far, double sum, double floor)
