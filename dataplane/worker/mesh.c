@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MESH_SLOTS 4096
-#define MESH_TURN  1024 /* messages that one turn may send to one worker */
-#define MESH_BURST 32
+#define MESH_SLOTS  4096
+#define MESH_TURN   1024 /* messages that one turn may send to one worker */
+#define MESH_BURST  32
+#define READY_READS (CTL_RING_SLOTS / 64) /* turns of ctl_in that empty any ring */
 
 struct mesh_msg {
 	wid to, from;
@@ -138,6 +139,14 @@ void mesh_share_neighbours(struct worker *w, const struct net_neigh *n, unsigned
 
 static void do_leg_make(struct worker *w, const struct mesh_msg *m)
 {
+	uint32_t conn = tcp_check(w->tcp, m->to);
+
+	/* Control wrote CONN_READY into our ring before it had the circuit's worker extend, but
+	 * that came here faster: what stands in the ring is read first. */
+	for (int i = 0;
+	     i < READY_READS && conn != SLOT_NONE && link_of(&w->links, conn)->state == LINK_HELD;
+	     i++)
+		ctl_in(w);
 	on_leg_make(w, m->from, m->to, m->command, m->payload);
 }
 static void do_leg_made(struct worker *w, const struct mesh_msg *m)

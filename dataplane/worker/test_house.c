@@ -104,6 +104,37 @@ static void test_two_workers_loss(void **state)
 	two_workers(&bad);
 }
 
+/* A link of worker 1 becomes ready and a circuit of worker 0 is extended over it, in two rings; the
+ * mesh is faster than the ring. */
+static void test_ready_in_another_ring(void **state)
+{
+	struct ctl_conn_ready ready = {.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = 1};
+	struct ctl_circ_extend extend;
+	static const uint8_t create2[] = {0, 2, 0, 0};
+	struct ctl_circ_msg asked;
+	struct peer_circ *c;
+
+	house_open(&h, 2, 7, NULL);
+	assert_int_equal(wid_worker(h.next_conn), 1);
+	do
+		c = made(house_link(&h));
+	while (wid_worker(h.last[CTL_CIRC_CREATE]) != 0);
+	link_of(&h.workers[1].links, wid_index(h.next_conn))->state = LINK_HELD;
+	h.holds = 1u << (CTL_CIRC_RECV - CTL_UP_FIRST);
+	house_extend(&h, c);
+	for (int i = 0; i < 1000 && !h.n_kept; i++)
+		house_step(&h);
+	assert_int_equal(h.n_kept, 1);
+	memcpy(&asked, h.kept[0].bytes + sizeof(struct ctl_head), sizeof(asked));
+	house_down(&h, 1, CTL_CONN_READY, h.next_conn, 0, &ready, sizeof(ready), NULL, 0);
+	extend = (struct ctl_circ_extend) {.serial = asked.serial, .conn = h.next_conn};
+	house_down(&h, 0, CTL_CIRC_EXTEND, h.last[CTL_CIRC_CREATE], 0, &extend, sizeof(extend),
+		   create2, sizeof(create2));
+	assert_true(house_until(&h, &c->extended, 5000));
+	assert_int_equal(house_count(&h, COUNT_circ_extend_refused), 0);
+	house_close(&h);
+}
+
 static void test_destroy(void **state)
 {
 	static const uint8_t why[] = {9};
@@ -222,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_loss),
 		cmocka_unit_test(test_two_workers),
 		cmocka_unit_test(test_two_workers_loss),
+		cmocka_unit_test(test_ready_in_another_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
