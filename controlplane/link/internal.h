@@ -18,6 +18,7 @@
 #define CELLS_MAX   64		  /* cells that one peer may send before NETINFO */
 
 enum link_state {
+	LINK_FREE,
 	LINK_DIALING,  /* CONN_OPEN is out */
 	LINK_TLS,      /* records go through OpenSSL */
 	LINK_VERSIONS, /* the peer's VERSIONS is awaited */
@@ -90,6 +91,10 @@ struct link {
 	struct dial *dial;
 };
 
+/* Links stand in rows of their own: among what OpenSSL needs for a handshake and gives back, one
+ * long-lived link would hold a page. */
+#define LINKS_CHUNK 128
+
 #define FAILED_WAYS 4
 #define FAILED_SETS 1024
 struct failed { /* dials that failed less than 60 s ago */
@@ -107,14 +112,15 @@ struct links {
 	unsigned n_ours;
 	bool seen_inbound[2];
 
-	struct link **slot; /* max_links of them */
-	uint32_t *free_slots, n_free;
+	struct slots slots;
+	struct link **chunk;	   /* LINKS_CHUNK rows each, made when first needed and kept */
 	struct map by_conn, by_id; /* slots; by_id: head of a chain */
 	struct link *time_first, *time_last;
 	uint64_t serial, age_us; /* age_us: when to look for old links again */
 	unsigned next_worker;
 	struct waiter *answered, **answered_end;
 	bool answering;
+	uint32_t n_peak; /* most handshakes at once since memory was given back */
 	struct failed failed[FAILED_SETS][FAILED_WAYS];
 	struct links_stats stats;
 };
@@ -122,6 +128,11 @@ struct links {
 /* links.c */
 struct link *link_new(struct links *l, bool initiator);
 struct link *link_find(const struct links *l, wid conn);
+/* Row i, of those that were ever in use. */
+static inline struct link *link_at(const struct links *l, uint32_t i)
+{
+	return &l->chunk[i / LINKS_CHUNK][i % LINKS_CHUNK];
+}
 /* Sends to the link's worker; when the door is full the link is closed and ERR_FULL comes back. */
 int link_send(struct links *l, struct link *k, uint16_t type, const void *body, size_t body_len,
 	      const void *tail, size_t tail_len);

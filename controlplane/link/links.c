@@ -1,5 +1,6 @@
 /* links.c - the table of links and their lives: a conn comes up, its records go through OpenSSL,
  * its cells through the link handshake, then it is open until CONN_CLOSED. */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "controlplane/link/internal.h"
@@ -9,6 +10,7 @@
 #define HANDSHAKE_US   (300ull * 1000000)
 #define RETRY_US       1000000
 #define AGE_US	       60000000 /* between two looks for links that are too old */
+#define BURST	       16	/* handshakes at once: about 1 MB */
 #define TAG_VERSION    1
 
 /* What CONN_READY's tag holds, for the control after us. */
@@ -69,6 +71,21 @@ static bool in_handshake(const struct link *k)
 	return k->state < LINK_OPEN;
 }
 
+static struct link *row_take(struct links *l)
+{
+	uint32_t i = slots_take(&l->slots);
+	struct link **chunk = i == SLOT_NONE ? NULL : &l->chunk[i / LINKS_CHUNK];
+
+	if (chunk && !*chunk)
+		*chunk = calloc(LINKS_CHUNK, sizeof(**chunk));
+	if (!chunk || !*chunk) {
+		slots_give(&l->slots, i);
+		return NULL;
+	}
+	link_at(l, i)->slot = i;
+	return link_at(l, i);
+}
+
 struct link *link_new(struct links *l, bool initiator)
 {
 	uint32_t max = l->config.max_handshakes;
@@ -76,15 +93,10 @@ struct link *link_new(struct links *l, bool initiator)
 
 	if (!initiator)
 		max -= max / 4; /* strangers do not keep us from dialling */
-	if (!l->n_free || l->stats.n_handshakes >= max) {
+	if (l->stats.n_handshakes >= max || !(k = row_take(l))) {
 		l->stats.refused_full++;
 		return NULL;
 	}
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return NULL;
-	k->slot = l->free_slots[--l->n_free];
-	l->slot[k->slot] = k;
 	k->id_next = SLOT_NONE;
 	k->peer.initiator = initiator;
 	k->peer.since_us = l->now_us;
@@ -92,6 +104,7 @@ struct link *link_new(struct links *l, bool initiator)
 	time_append(l, k, l->config.handshake_us);
 	l->stats.n_links++;
 	l->stats.n_handshakes++;
+	l->n_peak = MAX(l->n_peak, l->stats.n_handshakes);
 	return k;
 }
 
@@ -101,7 +114,7 @@ static void id_remove(struct links *l, struct link *k)
 	uint32_t at = map_get(&l->by_id, key), *from = NULL;
 
 	while (at != SLOT_NONE && at != k->slot) {
-		from = &l->slot[at]->id_next;
+		from = &link_at(l, at)->id_next;
 		at = *from;
 	}
 	if (at == SLOT_NONE)
@@ -148,19 +161,17 @@ void link_free(struct links *l, struct link *k)
 	k->dial = NULL;
 	if (k->peer.conn)
 		map_del(&l->by_conn, k->peer.conn);
-	l->slot[k->slot] = NULL;
-	l->free_slots[l->n_free++] = k->slot;
+	slots_give(&l->slots, k->slot);
 	l->stats.n_links--;
 	dial_free(d);
 	wipe(k, sizeof(*k));
-	free(k);
 }
 
 struct link *link_find(const struct links *l, wid conn)
 {
 	uint32_t at = conn ? map_get(&l->by_conn, conn) : SLOT_NONE;
 
-	return at == SLOT_NONE ? NULL : l->slot[at];
+	return at == SLOT_NONE ? NULL : link_at(l, at);
 }
 
 int link_send(struct links *l, struct link *k, uint16_t type, const void *body, size_t body_len,
@@ -297,6 +308,17 @@ static void tls_step(struct links *l, struct link *k, const uint8_t *record, siz
 	}
 }
 
+/* The link of a dial under way, by its cookie; NULL when there is none. */
+static struct link *dial_find(const struct links *l, uint64_t cookie)
+{
+	uint32_t at = cookie & 0xffffff;
+
+	if (!cookie || !slots_live(&l->slots, at) || link_at(l, at)->cookie != cookie ||
+	    link_at(l, at)->state != LINK_DIALING)
+		return NULL;
+	return link_at(l, at);
+}
+
 static struct link *opened_link(struct links *l, wid conn, const struct ctl_conn_opened *m)
 {
 	struct link *k;
@@ -305,8 +327,8 @@ static struct link *opened_link(struct links *l, wid conn, const struct ctl_conn
 		l->stats.accepted++;
 		return link_new(l, false);
 	}
-	k = (m->cookie & 0xffffff) < l->config.max_links ? l->slot[m->cookie & 0xffffff] : NULL;
-	if (!k || k->cookie != m->cookie || k->state != LINK_DIALING)
+	k = dial_find(l, m->cookie);
+	if (!k)
 		return NULL; /* a dial that we gave up */
 	l->stats.n_dials--;
 	k->state = LINK_TLS;
@@ -369,12 +391,10 @@ void links_cell(struct links *l, wid conn, const uint8_t *cell, size_t len)
 void links_closed(struct links *l, wid conn, uint64_t cookie, unsigned why)
 {
 	struct link *k = link_find(l, conn);
-	uint32_t at = cookie & 0xffffff;
 	struct dial *d;
 
-	if (!k && cookie && at < l->config.max_links && l->slot[at] &&
-	    l->slot[at]->cookie == cookie && l->slot[at]->state == LINK_DIALING)
-		k = l->slot[at];
+	if (!k)
+		k = dial_find(l, cookie);
 	if (!k) {
 		l->stats.stray_messages++;
 		return;
@@ -436,14 +456,12 @@ static int tables_new(struct links *l)
 {
 	uint32_t n = l->config.max_links;
 
-	l->slot = calloc(n, sizeof(l->slot[0]));
-	l->free_slots = calloc(n, sizeof(l->free_slots[0]));
-	if (!l->slot || !l->free_slots || map_init(&l->by_conn, n, l->hash) < 0 ||
-	    map_init(&l->by_id, n, l->hash) < 0)
-		return ERR_FULL;
-	while (n)
-		l->free_slots[l->n_free++] = --n;
-	return 0;
+	l->chunk = calloc(n / LINKS_CHUNK + 1, sizeof(struct link *));
+	return l->chunk && slots_init(&l->slots, 0, n) == 0 &&
+			       map_init(&l->by_conn, n, l->hash) == 0 &&
+			       map_init(&l->by_id, n, l->hash) == 0
+		       ? 0
+		       : ERR_FULL;
 }
 
 struct links *links_new(const struct links_config *config, uint64_t now_us, int64_t wall_s)
@@ -476,9 +494,9 @@ void links_free(struct links *l)
 {
 	if (!l)
 		return;
-	for (uint32_t i = 0; l->slot && i < l->config.max_links; i++)
-		if (l->slot[i])
-			link_free(l, l->slot[i]);
+	for (uint32_t i = 0; i < l->slots.n_touched; i++)
+		if (slots_live(&l->slots, i))
+			link_free(l, link_at(l, i));
 	while (l->answered) {
 		struct waiter *w = l->answered;
 
@@ -488,15 +506,17 @@ void links_free(struct links *l)
 	map_fini(&l->by_conn);
 	map_fini(&l->by_id);
 	tls_context_put(l->context);
-	free(l->slot);
-	free(l->free_slots);
+	for (uint32_t i = 0; l->chunk && i <= l->config.max_links / LINKS_CHUNK; i++)
+		free(l->chunk[i]);
+	free((void *)l->chunk);
+	slots_fini(&l->slots);
 	free(l);
 }
 
 void links_lost(struct links *l)
 {
-	for (uint32_t i = 0; i < l->config.max_links; i++) {
-		struct link *k = l->slot[i];
+	for (uint32_t i = 0; i < l->slots.n_touched; i++) {
+		struct link *k = slots_live(&l->slots, i) ? link_at(l, i) : NULL;
 		struct dial *d = k ? k->dial : NULL;
 
 		if (!k)
@@ -517,6 +537,15 @@ void links_now(struct links *l, uint64_t now_us, int64_t wall_s)
 	l->wall_s = wall_s;
 }
 
+/* After a burst of handshakes the kernel gets back what OpenSSL held for them. */
+static void give_back(struct links *l)
+{
+	if (l->n_peak < BURST || l->stats.n_handshakes > l->n_peak / 4)
+		return;
+	malloc_trim(0);
+	l->n_peak = l->stats.n_handshakes;
+}
+
 void links_tick(struct links *l)
 {
 	struct link *k;
@@ -534,6 +563,7 @@ void links_tick(struct links *l)
 		l->stats.timed_out++;
 		link_end(l, k, CTL_WHY_TIMEOUT, DESTROY_CHANNEL_CLOSED);
 	}
+	give_back(l);
 }
 
 int links_renew(struct links *l)
@@ -555,12 +585,12 @@ void links_set_addresses(struct links *l, const struct addr *addrs, unsigned n)
 
 void links_reclassify(struct links *l)
 {
-	for (uint32_t i = 0; i < l->config.max_links; i++) {
-		struct link_peer *p = l->slot[i] ? &l->slot[i]->peer : NULL;
-		const uint8_t *ed = p && p->has_ed ? p->ed_id : NULL;
+	for (uint32_t i = 0; i < l->slots.n_touched; i++) {
+		struct link_peer *p = &link_at(l, i)->peer;
+		const uint8_t *ed = p->has_ed ? p->ed_id : NULL;
 		bool was;
 
-		if (!p || l->slot[i]->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
+		if (link_at(l, i)->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
 			continue;
 		p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed)
 				  ? CTL_PEER_RELAY
@@ -570,7 +600,7 @@ void links_reclassify(struct links *l)
 		    l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
 			p->canonical = true;
 		if (p->canonical != was)
-			reach_rank(l, l->slot[i]);
+			reach_rank(l, link_at(l, i));
 	}
 }
 

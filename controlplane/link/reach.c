@@ -165,8 +165,8 @@ static struct link *best_open(const struct links *l, const struct link_target *t
 	struct link *best = NULL;
 	uint32_t at = map_get(&l->by_id, link_id_key(l, t->rsa_id));
 
-	for (; at != SLOT_NONE; at = l->slot[at]->id_next) {
-		struct link *k = l->slot[at];
+	for (; at != SLOT_NONE; at = link_at(l, at)->id_next) {
+		struct link *k = link_at(l, at);
 
 		if (fits(l, k, t) && (!best || better(&k->peer, &best->peer)))
 			best = k;
@@ -315,26 +315,25 @@ void reach_rank(struct links *l, const struct link *k)
 	uint32_t head = map_get(&l->by_id, link_id_key(l, k->peer.rsa_id));
 	const struct link_peer *best = NULL, *p;
 
-	for (uint32_t at = head; at != SLOT_NONE; at = l->slot[at]->id_next) {
-		p = &l->slot[at]->peer;
-		if (!l->slot[at]->bad && same_relay(p, &k->peer) && (!best || better(p, best)))
+	for (uint32_t at = head; at != SLOT_NONE; at = link_at(l, at)->id_next) {
+		p = &link_at(l, at)->peer;
+		if (!link_at(l, at)->bad && same_relay(p, &k->peer) && (!best || better(p, best)))
 			best = p;
 	}
-	for (uint32_t at = best ? head : SLOT_NONE; at != SLOT_NONE; at = l->slot[at]->id_next) {
-		p = &l->slot[at]->peer;
+	for (uint32_t at = best ? head : SLOT_NONE; at != SLOT_NONE; at = link_at(l, at)->id_next) {
+		p = &link_at(l, at)->peer;
 		if (same_relay(p, best) && better(best, p) &&
 		    (best->canonical || addr_same_ip(&best->remote, &p->remote)))
-			retire(l, l->slot[at]);
+			retire(l, link_at(l, at));
 	}
 }
 
 void reach_age(struct links *l)
 {
-	for (uint32_t i = 0; i < l->config.max_links; i++) {
-		struct link *k = l->slot[i];
+	for (uint32_t i = 0; i < l->slots.n_touched; i++) {
+		struct link *k = link_at(l, i); /* one that is free looks like a client's */
 
-		if (k && k->peer.kind != CTL_PEER_CLIENT &&
-		    l->now_us - k->peer.since_us > LINK_OLD_US)
+		if (k->peer.kind != CTL_PEER_CLIENT && l->now_us - k->peer.since_us > LINK_OLD_US)
 			retire(l, k);
 	}
 }
@@ -344,15 +343,15 @@ bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int fam
 	uint32_t at = map_get(&l->by_id, link_id_key(l, rsa_id));
 	bool is_there = false;
 
-	for (; at != SLOT_NONE; at = l->slot[at]->id_next) {
-		const struct link_peer *p = &l->slot[at]->peer;
+	for (; at != SLOT_NONE; at = link_at(l, at)->id_next) {
+		const struct link_peer *p = &link_at(l, at)->peer;
 
 		if (memcmp(p->rsa_id, rsa_id, KEYS_RSA_ID) ||
 		    (!p->initiator && p->remote.family == family))
 			continue;
 		is_there = true;
 		if (give_up)
-			retire(l, l->slot[at]);
+			retire(l, link_at(l, at));
 	}
 	return is_there;
 }
