@@ -38,11 +38,13 @@ struct relay_window {
 	uint8_t first, n;    /* of the tags, a ring */
 	uint8_t legacy;	     /* made by CREATE_FAST: SENDME version 0 is accepted always */
 	uint8_t until_short; /* DATA cells until one is left short (interop R10) */
-	uint8_t tags[RELAY_TAGS][RELAY_TAG];
 };
 struct relay {
 	uint32_t n;
 	struct relay_window *window; /* per circ */
+	/* What the recorded cells' SENDMEs must say: only circuits that we send data on have any.
+	 */
+	uint8_t (*tags)[RELAY_TAGS][RELAY_TAG];
 	struct counts *counts;
 	const int64_t *params;
 };

@@ -11,12 +11,17 @@ int relay_init(struct relay *r, uint32_t n_circs, struct counts *counts, const i
 {
 	*r = (struct relay) {.n = n_circs, .counts = counts, .params = params};
 	r->window = column_new(n_circs, sizeof(*r->window));
-	return r->window ? 0 : ERR_FULL;
+	r->tags = column_new(n_circs, sizeof(*r->tags));
+	if (r->window && r->tags)
+		return 0;
+	relay_fini(r);
+	return ERR_FULL;
 }
 
 void relay_fini(struct relay *r)
 {
 	column_free(r->window, r->n, sizeof(*r->window));
+	column_free(r->tags, r->n, sizeof(*r->tags));
 	*r = (struct relay) {0};
 }
 
@@ -46,9 +51,10 @@ uint16_t relay_sendme_make(const struct relay *r, uint32_t circ, const uint8_t *
 }
 
 /* The oldest recorded tag, taken out; NULL when a SENDME was not to be expected. */
-static const uint8_t *tag_pop(struct relay_window *w)
+static const uint8_t *tag_pop(struct relay *r, uint32_t circ)
 {
-	const uint8_t *tag = w->tags[w->first];
+	struct relay_window *w = &r->window[circ];
+	const uint8_t *tag = r->tags[circ][w->first];
 
 	if (!w->n)
 		return NULL;
@@ -63,7 +69,7 @@ int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t 
 	struct reader in = reader_of(body, len);
 	uint8_t version = len ? rd_u8(&in) : 0;
 	uint16_t tag_len = version ? rd_u16(&in) : 0;
-	const uint8_t *tag = tag_pop(w);
+	const uint8_t *tag = tag_pop(r, circ);
 
 	if (!tag) {
 		count(r->counts, relay_sendme_unexpected);
@@ -95,7 +101,7 @@ void relay_data_out(struct relay *r, uint32_t circ, const uint8_t *tag)
 	w->sent = 0;
 	if (w->n == RELAY_TAGS)
 		return; /* the window is at most RELAY_TAGS increments, so there is a place */
-	memcpy(w->tags[(w->first + w->n) % RELAY_TAGS], tag, RELAY_TAG);
+	memcpy(r->tags[circ][(w->first + w->n) % RELAY_TAGS], tag, RELAY_TAG);
 	w->n++;
 }
 
