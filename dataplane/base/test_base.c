@@ -35,6 +35,50 @@ static void test_slots(void **state)
 	slots_fini(&s);
 }
 
+/* What was never in use stays untouched until SLOTS_REST others rest; then it is first in, first
+ * out; and when all were in use, nothing is kept back. */
+static void test_slots_rest(void **state)
+{
+	struct slots s;
+
+	assert_int_equal(slots_init(&s, 0, SLOTS_REST + 3), 0);
+	for (uint32_t i = 0; i < SLOTS_REST; i++) {
+		assert_int_equal(slots_take(&s), i);
+		slots_give(&s, i);
+	}
+	assert_int_equal(s.n_touched, SLOTS_REST);
+	assert_int_equal(slots_take(&s), 0);
+	assert_int_equal(slots_take(&s), SLOTS_REST); /* one rests too few */
+	assert_int_equal(slots_take(&s), SLOTS_REST + 1);
+	assert_int_equal(slots_take(&s), SLOTS_REST + 2);
+	for (uint32_t i = 1; i < SLOTS_REST; i++)
+		assert_int_equal(slots_take(&s), i);
+	assert_true(slots_full(&s));
+	assert_int_equal(slots_take(&s), SLOT_NONE);
+	slots_give(&s, 7);
+	assert_false(slots_full(&s));
+	assert_int_equal(slots_take(&s), 7);
+	slots_fini(&s);
+}
+
+/* Through several doublings, with holes. */
+static void test_map_grows(void **state)
+{
+	struct map m;
+
+	assert_int_equal(map_init(&m, 20000, key), 0);
+	assert_in_range(m.mask, 1, 1023);
+	for (uint32_t i = 1; i <= 20000; i++) {
+		assert_int_equal(map_put(&m, i, i), 0);
+		if (i % 3 == 0)
+			assert_int_equal(map_del(&m, i / 3), i / 3);
+	}
+	assert_int_equal(m.n, 20000 - 20000 / 3);
+	for (uint32_t i = 1; i <= 20000; i++)
+		assert_int_equal(map_get(&m, i), i <= 20000 / 3 ? SLOT_NONE : i);
+	map_fini(&m);
+}
+
 static void test_map(void **state)
 {
 	struct map m;
@@ -187,7 +231,8 @@ static void test_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slots),	      cmocka_unit_test(test_map),
+		cmocka_unit_test(test_slots),	      cmocka_unit_test(test_slots_rest),
+		cmocka_unit_test(test_map_grows),     cmocka_unit_test(test_map),
 		cmocka_unit_test(test_wheel),	      cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_reader_writer), cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_rng),	      cmocka_unit_test(test_hash),
