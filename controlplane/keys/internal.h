@@ -67,6 +67,9 @@ int keys_fail(char *why, int err, const char *fmt, ...) __attribute__((format(pr
 /* An RSA-1024 key of the relay's from its file, made when absent. NULL with why. */
 struct evp_pkey_st *keys_rsa_load(const char *path, char *why);
 struct evp_pkey_st *keys_rsa_new(unsigned bits);
+/* trio.c: an RSA-2048 key that signs in a third of the time, where modexp_here(). It cannot be
+ * written to a file, nor given to another thread while it signs. NULL when OpenSSL refuses. */
+struct evp_pkey_st *trio_new(void);
 /* "RSA PUBLIC KEY" text. 0 or ERR_CRYPTO. */
 int keys_pem(struct evp_pkey_st *key, char pem[KEYS_PEM_MAX]);
 int keys_random(void *to, size_t len);

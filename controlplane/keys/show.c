@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "controlplane/keys/internal.h"
+#include "dataplane/cipher/cipher.h"
 
 #define RENEW_S	      (2 * 3600)
 #define CERT_LIFE_S   (2 * DAY_S)
@@ -146,7 +147,9 @@ static int put_rsa_certs(struct keys *k, struct box *b, int64_t now_s)
 	int64_t life_s;
 	int err = ERR_CRYPTO;
 
-	b->c.tls_key = keys_rsa_new(2048);
+	b->c.tls_key = modexp_here() ? trio_new() : NULL;
+	if (!b->c.tls_key)
+		b->c.tls_key = keys_rsa_new(2048);
 	if (!auth || !b->c.tls_key || host_name(subject, "net") < 0 ||
 	    host_name(issuer, "com") < 0 || tls_life(k, &life_s) < 0)
 		goto out;

@@ -1,6 +1,7 @@
 /* test_keys.c - the key files: made, found again, exchanged with a real tor in both directions,
  * rotated and renewed while the clock runs for 40 days, and refused when broken. */
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "controlplane/keys/internal.h"
+#include "dataplane/cipher/cipher.h"
 
 #define NOW ((int64_t)1790000000)
 
@@ -419,6 +421,47 @@ static void link_certificates(void **state)
 	keys_close(k);
 }
 
+static bool signed_by(EVP_PKEY *key, EVP_PKEY *checks, int padding, uint8_t text)
+{
+	uint8_t sig[256];
+	size_t len = sizeof(sig);
+	EVP_MD_CTX *c = EVP_MD_CTX_new(), *v = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *p;
+	bool ok = EVP_DigestSignInit(c, &p, EVP_sha256(), NULL, key) == 1 &&
+		  EVP_PKEY_CTX_set_rsa_padding(p, padding) == 1 &&
+		  EVP_DigestSign(c, sig, &len, &text, 1) == 1 &&
+		  EVP_DigestVerifyInit(v, &p, EVP_sha256(), NULL, checks) == 1 &&
+		  EVP_PKEY_CTX_set_rsa_padding(p, padding) == 1 &&
+		  EVP_DigestVerify(v, sig, len, &text, 1) == 1;
+
+	EVP_MD_CTX_free(c);
+	EVP_MD_CTX_free(v);
+	return ok;
+}
+
+/* Keys of three primes sign so that OpenSSL, which knows the public part alone, accepts it. */
+static void three_primes(void **state)
+{
+	for (unsigned n = 0; modexp_here() && n < 3; n++) {
+		EVP_PKEY *key = trio_new(), *public = NULL;
+		uint8_t der[512], *end = der;
+		const uint8_t *p = der;
+		long len;
+
+		assert_non_null(key);
+		assert_int_equal(EVP_PKEY_get_bits(key), 2048);
+		len = i2d_PUBKEY(key, &end);
+		public = d2i_PUBKEY(NULL, &p, len);
+		assert_non_null(public);
+		for (unsigned i = 0; i < 20; i++) {
+			assert_true(signed_by(key, public, RSA_PKCS1_PSS_PADDING, (uint8_t)i));
+			assert_true(signed_by(key, public, RSA_PKCS1_PADDING, (uint8_t)i));
+		}
+		EVP_PKEY_free(public);
+		EVP_PKEY_free(key);
+	}
+}
+
 /* ---- beside a real tor ---- */
 
 static bool have_tor(void)
@@ -534,6 +577,7 @@ int main(void)
 		cmocka_unit_test(odd_files),
 		cmocka_unit_test(state_lines),
 		cmocka_unit_test(link_certificates),
+		cmocka_unit_test(three_primes),
 		cmocka_unit_test(tor_moves_in),
 		cmocka_unit_test(tor_takes_over),
 	};

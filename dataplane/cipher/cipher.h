@@ -121,4 +121,26 @@ int tor1_client_open(const struct cipher *c, struct tor1_layer *layers, unsigned
 bool tor1_recognize(const struct cipher *c, struct sha1 *s, uint8_t payload[RELAY_PAYLOAD],
 		    uint8_t tag[SHA1_LEN]);
 
+/* ---- modular powers: RSA with three primes, for the TLS keys of links ---- */
+#define MODEXP_LANES   8
+#define MODEXP_DIGITS  14  /* of 52 bits, the lowest first */
+#define MODEXP_BITS    688 /* most of a modulus, and of an exponent */
+#define MODEXP_RUNS    3   /* times MODEXP_DIGITS digits: what is raised */
+#define MODEXP_WINDOW  4
+#define MODEXP_WINDOWS (MODEXP_BITS / MODEXP_WINDOW)
+/* One power a lane: moduli and exponents, prepared by whoever holds them. Lanes that are not wanted
+ * repeat another. */
+struct modexp {
+	_Alignas(CACHE_LINE) uint64_t m[MODEXP_DIGITS][MODEXP_LANES]; /* odd */
+	uint64_t lift[MODEXP_RUNS][MODEXP_DIGITS][MODEXP_LANES];      /* 2^(728 (2 + run)) mod m */
+	uint64_t k0[MODEXP_LANES];				      /* -1/m mod 2^52 */
+	uint8_t windows[MODEXP_WINDOWS][MODEXP_LANES]; /* of the exponent, top first */
+};
+/* Whether this CPU has what modexp_run needs. */
+bool modexp_here(void);
+/* out = in^exponent mod m in each lane, at most m; in is the same for all. Its time and its reads
+ * do not depend on what the numbers are. The caller wipes out. */
+void modexp_run(const struct modexp *e, const uint64_t in[MODEXP_RUNS * MODEXP_DIGITS],
+		uint64_t out[MODEXP_DIGITS][MODEXP_LANES]);
+
 #endif

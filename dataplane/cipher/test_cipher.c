@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -314,13 +315,127 @@ static void test_tor1_client(void **state)
 	assert_int_equal(tor1_client_open(&best, client, 3, payload, tag), ERR_CRYPTO);
 }
 
+/* ---- modular powers, beside OpenSSL's ---- */
+
+#define DIGIT 52
+
+static void digits_put(uint64_t *d, unsigned step, const BIGNUM *n, unsigned n_digits)
+{
+	BIGNUM *rest = BN_dup(n);
+
+	for (unsigned i = 0; i < n_digits; i++, BN_rshift(rest, rest, DIGIT)) {
+		BIGNUM *low = BN_dup(rest);
+
+		if (BN_num_bits(low) > DIGIT)
+			BN_mask_bits(low, DIGIT);
+		d[i * step] = BN_get_word(low);
+		BN_free(low);
+	}
+	assert_true(BN_is_zero(rest));
+	BN_free(rest);
+}
+
+static BIGNUM *lane_get(uint64_t d[MODEXP_DIGITS][MODEXP_LANES], unsigned lane)
+{
+	BIGNUM *n = BN_new();
+
+	for (unsigned i = MODEXP_DIGITS; i-- > 0;) {
+		assert_true(BN_lshift(n, n, DIGIT));
+		assert_true(d[i][lane] >> DIGIT == 0 && BN_add_word(n, d[i][lane]));
+	}
+	return n;
+}
+
+static void lane_put(struct modexp *e, unsigned lane, const BIGNUM *m, const BIGNUM *exponent,
+		     BN_CTX *ctx)
+{
+	BIGNUM *n = BN_new(), *word = BN_new();
+	uint8_t top[MODEXP_BITS / 8];
+
+	digits_put(&e->m[0][lane], MODEXP_LANES, m, MODEXP_DIGITS);
+	for (unsigned run = 0; run < MODEXP_RUNS; run++) {
+		BN_zero(n);
+		BN_set_bit(n, (int)(MODEXP_DIGITS * DIGIT * (run + 2)));
+		BN_mod(n, n, m, ctx);
+		digits_put(&e->lift[run][0][lane], MODEXP_LANES, n, MODEXP_DIGITS);
+	}
+	BN_zero(word);
+	BN_set_bit(word, DIGIT);
+	assert_non_null(BN_mod_inverse(n, m, word, ctx));
+	e->k0[lane] = (1ull << DIGIT) - BN_get_word(n);
+	assert_int_equal(BN_bn2binpad(exponent, top, sizeof(top)), sizeof(top));
+	for (unsigned i = 0; i < MODEXP_WINDOWS; i++)
+		e->windows[i][lane] = i & 1 ? top[i / 2] & 15 : top[i / 2] >> 4;
+	BN_free(n);
+	BN_free(word);
+}
+
+/* Edges of what is raised and of the exponent, a modulus of each length, then anything. */
+static void modexp_round(unsigned round, BN_CTX *ctx)
+{
+	BIGNUM *m[MODEXP_LANES], *x[MODEXP_LANES], *in = BN_new(), *want = BN_new();
+	uint64_t d[MODEXP_RUNS * MODEXP_DIGITS], out[MODEXP_DIGITS][MODEXP_LANES];
+	struct modexp e;
+
+	BN_rand(in, MODEXP_RUNS * MODEXP_DIGITS * DIGIT, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY);
+	if (round < 2)
+		BN_set_word(in, round);
+	if (round == 2) {
+		BN_zero(in);
+		BN_set_bit(in, MODEXP_RUNS * MODEXP_DIGITS * DIGIT);
+		BN_sub_word(in, 1);
+	}
+	for (unsigned i = 0; i < MODEXP_LANES; i++) {
+		m[i] = BN_new();
+		x[i] = BN_new();
+		BN_rand(m[i], i < 4 ? MODEXP_BITS - (int)i : 2 + 80 * (int)i, BN_RAND_TOP_ONE,
+			BN_RAND_BOTTOM_ODD);
+		BN_rand(x[i], MODEXP_BITS, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY);
+		if (round % 4 == 3 && i < 3)
+			BN_set_word(x[i], i);
+		if (i == 3 && round % 4 == 3) /* all digits full: carries as far as they go */
+			for (int k = 0; k < MODEXP_BITS; k++)
+				BN_set_bit(m[i], k), BN_set_bit(x[i], k);
+		lane_put(&e, i, m[i], x[i], ctx);
+	}
+	digits_put(d, 1, in, MODEXP_RUNS * MODEXP_DIGITS);
+	modexp_run(&e, d, out);
+	for (unsigned i = 0; i < MODEXP_LANES; i++) {
+		BIGNUM *got = lane_get(out, i);
+
+		BN_mod_exp(want, in, x[i], m[i], ctx);
+		assert_true(BN_cmp(got, m[i]) <= 0);
+		BN_mod(got, got, m[i], ctx);
+		assert_int_equal(BN_cmp(got, want), 0);
+		BN_free(got);
+		BN_free(m[i]);
+		BN_free(x[i]);
+	}
+	BN_free(in);
+	BN_free(want);
+}
+
+static void test_modexp(void **state)
+{
+	BN_CTX *ctx = BN_CTX_new();
+
+	if (!modexp_here()) {
+		print_message("no IFMA here: nothing to compare\n");
+		BN_CTX_free(ctx);
+		return;
+	}
+	for (unsigned round = 0; round < 40; round++)
+		modexp_round(round, ctx);
+	BN_CTX_free(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ctr),	    cmocka_unit_test(test_ctr_far),
 		cmocka_unit_test(test_aead),	    cmocka_unit_test(test_sha1_edges),
 		cmocka_unit_test(test_sha1_cells),  cmocka_unit_test(test_hmac),
-		cmocka_unit_test(test_tor1_client),
+		cmocka_unit_test(test_tor1_client), cmocka_unit_test(test_modexp),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
