@@ -1,5 +1,6 @@
 /* tls.c - TLS handshakes by OpenSSL over memory: records in, bytes out, and when it is done the
  * secrets for the worker's record layer. No application record enters OpenSSL. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* EVP_PKEY_METHOD */
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
@@ -25,6 +26,11 @@
 
 static const char exporter_label[] = "EXPORTER FOR TOR TLS CLIENT BINDING AUTH0003";
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* One line of the key log: "LABEL client-random secret", in hex. */
 static void keylog(const SSL *ssl, const char *line)
 {
@@ -39,9 +45,10 @@ static void keylog(const SSL *ssl, const char *line)
 		if (strncmp(line, labels[i], strlen(labels[i])))
 			continue;
 		hex = strchr(line + strlen(labels[i]), ' ');
-		while (hex && n < sizeof(s->secret[i]) &&
-		       sscanf(hex + 1 + 2 * n, "%2hhx", &s->secret[i][n]) == 1)
-			n++;
+		for (; hex && n < sizeof(s->secret[i]) && hex_digit(hex[1]) >= 0 &&
+		       hex_digit(hex[2]) >= 0;
+		     n++, hex += 2)
+			s->secret[i][n] = (uint8_t)(hex_digit(hex[1]) << 4 | hex_digit(hex[2]));
 		s->secret_len[i] = n;
 	}
 }
@@ -65,12 +72,31 @@ static bool context_set(SSL_CTX *c, const struct link_certs *certs, bool tor_ord
 	       SSL_CTX_use_PrivateKey(c, certs->tls_key) == 1 && SSL_CTX_check_private_key(c) == 1;
 }
 
+/* ECDH by OpenSSL's own method, but under a name of the application's: the way through the provider
+ * multiplies the peer's point by the order of the curve first, which for a curve of prime order
+ * says nothing that the check of its equation (made in both ways when the point is read) does not
+ * say. Where OpenSSL has such methods no more, its slower way is taken. */
+static void ecdh_method(void)
+{
+	static bool done;
+	const EVP_PKEY_METHOD *own = EVP_PKEY_meth_find(EVP_PKEY_EC);
+	EVP_PKEY_METHOD *m = own && !done ? EVP_PKEY_meth_new(EVP_PKEY_EC, 0) : NULL;
+
+	done = true;
+	if (!m)
+		return;
+	EVP_PKEY_meth_copy(m, own);
+	if (EVP_PKEY_meth_add0(m) != 1)
+		EVP_PKEY_meth_free(m);
+}
+
 struct tls_context *tls_context_new(struct keys *keys, bool tor_order)
 {
 	struct tls_context *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
+	ecdh_method();
 	c->refs = 1;
 	c->certs = keys_link_certs_get(keys);
 	c->ssl = SSL_CTX_new(TLS_method());
