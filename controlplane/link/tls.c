@@ -61,7 +61,8 @@ static bool context_set(SSL_CTX *c, const struct link_certs *certs, bool tor_ord
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(c, 0);
 	SSL_CTX_set_verify(c, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
+	/* the certificate goes alone; OpenSSL would look for a chain in each handshake */
+	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_keylog_callback(c, keylog);
 	return SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
