@@ -266,10 +266,10 @@ EVP_PKEY *trio_new(void)
 	EVP_PKEY *made = method_make() ? three_primes() : NULL, *key = EVP_PKEY_new();
 	RSA *rsa = RSA_new();
 
-	/* modexp takes the same time whatever it is given: there is nothing to blind */
+	/* OpenSSL blinds what it hands to raise(): modexp takes the same time whatever it is given,
+	 * but join() does not. */
 	if (made && key && rsa && RSA_set_method(rsa, method) && trio_make(rsa, made) &&
 	    EVP_PKEY_assign_RSA(key, rsa)) {
-		RSA_set_flags(rsa, RSA_FLAG_NO_BLINDING);
 		EVP_PKEY_free(made);
 		return key;
 	}
