@@ -9,7 +9,7 @@
 #include "dataplane/base/base.h"
 
 #define CTL_MAGIC      0x52414d534f4e0001ull
-#define CTL_VERSION    1 /* bump it when anything below changes */
+#define CTL_VERSION    2 /* bump it when anything below changes */
 #define CTL_WORKERS    64
 #define CTL_RING_SLOTS 16384 /* 1 MiB each way and worker */
 #define CTL_TAG_LEN    128

@@ -5,6 +5,12 @@
 
 #define ANSWER_WAIT_MS 5000
 
+void control_say(const struct config_messages *m)
+{
+	for (int i = 0; i < m->n; i++)
+		log_line(m->v[i].is_error ? LOG_ERR : LOG_WARN, "%s", m->v[i].text);
+}
+
 /* Any answer will do, also that there is no such name. */
 static void on_answer(void *arg, const struct dns_answer *a)
 {

@@ -59,7 +59,7 @@ struct control {
 	struct ops_sums counted; /* what dir/ has been told of traffic */
 };
 
-/* ---- clocks: the only place of control's own that reads them ---- */
+/* ---- clock.c: the only place of control's own that reads clocks ---- */
 int64_t clock_wall_s(void);
 uint64_t clock_us(void);
 
@@ -118,11 +118,10 @@ void stop_tick(struct control *c);
 /* Closes every link and ends; code is the exit code. */
 void stop_now(struct control *c, int code);
 
-/* ---- main.c ---- */
+/* ---- check.c ---- */
 /* Logs what was found while reading a torrc. */
 void control_say(const struct config_messages *m);
-
-/* ---- check.c: each the exit code ---- */
+/* Each the exit code. */
 int control_check(struct control *c);
 int control_keygen(struct control *c);
 

@@ -11,25 +11,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_KEYGEN };
-
-int64_t clock_wall_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec;
-}
-
-uint64_t clock_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* No core dump, no debugger, no new privileges: identity keys are in this memory. */
 static void harden(const struct config *c)
@@ -116,12 +99,6 @@ static void control_free(struct control *c)
 	if (c->base)
 		event_base_free(c->base);
 	config_free(&c->config);
-}
-
-void control_say(const struct config_messages *m)
-{
-	for (int i = 0; i < m->n; i++)
-		log_line(m->v[i].is_error ? LOG_ERR : LOG_WARN, "%s", m->v[i].text);
 }
 
 /* The parent has said the warnings already; errors can only be new ones, or of names. */
