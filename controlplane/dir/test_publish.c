@@ -244,6 +244,50 @@ static void another_address(void **state)
 	world_close(&w);
 }
 
+/* After a restart: the authorities list us as running at the address that we publish. */
+static void listed_there_already(void **state)
+{
+	static const struct {
+		int address; /* 0: none, 1: another, 2: ours; likewise the port */
+		int port;
+		uint16_t flags;
+		int64_t late_s; /* behind the consensus's end */
+		bool sent;
+	} rows[] = {
+		{2, 2, DIR_RUNNING | DIR_VALID, -1, true},
+		{2, 2, DIR_VALID, -1, false},
+		{1, 2, DIR_RUNNING, -1, false},
+		{2, 1, DIR_RUNNING, -1, false},
+		{0, 2, DIR_RUNNING, -1, false},
+		{2, 2, DIR_RUNNING, 1, false},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct consensus *c;
+		struct world w;
+		int64_t now;
+
+		world_open(&w, real_authorities, true, REAL_NOW);
+		w.config.assume_reachable = false;
+		w.config.testing_tor_network = true; /* whatever protocols it requires */
+		c = w.dir->current[FLAVOUR_MICRODESC];
+		for (unsigned k = 0; k < dir_n_nodes(w.dir); k++) {
+			struct dir_node *n = &c->nodes[k];
+
+			memcpy(n->rsa_id, keys_rsa_id(w.keys), 20);
+			n->flags = rows[i].flags;
+			n->or4 = rows[i].address ? w.config.address4 : (struct addr) {0};
+			n->or4.ip[3] += rows[i].address == 1;
+			n->or4.port += rows[i].port == 1;
+		}
+		now = c->valid_until + rows[i].late_s;
+		if (!!posts_until(&w, now, now + 1, 1, 200) != rows[i].sent)
+			fail_msg("row %u", i);
+		assert_true(dir_wants_selftest(w.dir, 4)); /* we go on trying ourselves */
+		world_close(&w);
+	}
+}
+
 static void bandwidth(void **state)
 {
 	char torrc[256];
@@ -333,6 +377,7 @@ int main(void)
 		cmocka_unit_test(when_it_is_sent),
 		cmocka_unit_test(what_holds_it_back),
 		cmocka_unit_test(another_address),
+		cmocka_unit_test(listed_there_already),
 		cmocka_unit_test(bandwidth),
 		cmocka_unit_test(history),
 	};

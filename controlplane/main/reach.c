@@ -194,15 +194,17 @@ static void test_family(struct control *c, int family, int64_t now_s)
 {
 	int64_t *due = &c->selftest_at_s[family == 6];
 	int64_t wait_s = c->config.testing_tor_network ? SELFTEST_QUICK_S : SELFTEST_S;
+	int rc;
 
 	if (*due - now_s > SELFTEST_S) /* the clock was set back */
 		*due = now_s;
 	if (now_s < *due || !dir_wants_selftest(c->dir, family))
 		return;
-	if (origin_selftest(c->origin, family, clock_us()) == 0) {
-		*due = now_s + wait_s;
+	rc = origin_selftest(c->origin, family, clock_us());
+	if (rc == 0)
 		log_info("testing whether our IPv%d ORPort is reachable", family);
-	}
+	if (rc == 0 || rc == ERR_FULL)
+		*due = now_s + wait_s;
 }
 
 void reach_tick(struct control *c, int64_t now_s)

@@ -47,8 +47,9 @@ int origin_fetch(void *origin, const struct dir_target *to, const uint8_t *reque
  * under way, each through two other relays (one, when no more are known) to ourselves, reached at
  * that address (T1). While the family is unproven, the one that dials is a relay without a link
  * with us, and circuits that opened in vain are replaced at each call. That we are reachable
- * shows as an incoming CREATE and is told by circ to dir_set_reachable, not here. 0, or
- * ERR_NOT_NOW: no relays with known keys, or no such address. */
+ * shows as an incoming CREATE and is told by circ to dir_set_reachable, not here. 0;
+ * ERR_NOT_NOW: no relays with known keys, or no such address; ERR_FULL: all have links with us, one
+ * of which was asked to go. */
 #define ORIGIN_TESTS 4
 int origin_selftest(struct origin *o, int family, uint64_t now_us);
 /* Sends up to 1000 DROP cells to ourselves, or what 10 s of BandwidthRate allow, split over

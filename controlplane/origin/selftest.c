@@ -132,7 +132,7 @@ static int test_start(struct origin *o, int family, bool unproven)
 	/* Nobody is left without a link. Over this one nothing can be proven: it is to go once it
 	 * is idle, and then that relay must dial again. */
 	if (unproven && o->ops.in_the_way(o->ops.ctx, second.rsa_id, family, true))
-		return ERR_NOT_NOW;
+		return ERR_FULL;
 	if (pick(o, path, n, family, is_small ? FIRST_SMALL : FIRST)) {
 		path[0] = path[1];
 		path[1] = second;

@@ -395,7 +395,7 @@ static void tests_in_vain_are_replaced(void **state)
 	}
 	/* All have links: nothing is begun in vain, one is asked to go. */
 	f->alone = nobody;
-	assert_int_equal(origin_selftest(f->o, 4, 90000000), ERR_NOT_NOW);
+	assert_int_equal(origin_selftest(f->o, 4, 90000000), ERR_FULL);
 	assert_int_equal(f->n_retired, 1);
 	/* Proven: whoever has a link will do, for the DROP cells. */
 	dir_set_reachable(dw.dir, 4);
