@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "controlplane/keys/internal.h"
@@ -20,8 +21,8 @@
 #define BYTES	    (DIGITS * DIGIT_BITS / 8)
 #define PRIME_BYTES (MODEXP_DIGITS * DIGIT_BITS / 8)
 
-struct trio { /* in pages of its own, locked */
-	struct modexp exp;
+struct trio {
+	struct modexp *exp;				 /* in pages of its own, locked */
 	BIGNUM *prime[PRIMES], *coefficient[PRIMES - 1]; /* the RSA's own */
 	BIGNUM *product;				 /* of the first two primes */
 	BN_MONT_CTX *modulus;
@@ -99,7 +100,7 @@ static int raise(BIGNUM *r, const BIGNUM *in, RSA *rsa, BN_CTX *ctx)
 	BN_CTX_start(ctx);
 	digits_of(d, p, DIGITS);
 	if (ok)
-		modexp_run(&t->exp, d, out);
+		modexp_run(t->exp, d, out);
 	for (unsigned i = 0; ok && i < PRIMES; i++) {
 		s[i] = BN_CTX_get(ctx);
 		ok = s[i] && lane_read(s[i], out, i);
@@ -120,8 +121,9 @@ static void trio_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int at, long 
 		return;
 	BN_clear_free(t->product);
 	BN_MONT_CTX_free(t->modulus);
-	wipe(t, sizeof(*t));
-	munmap(t, sizeof(*t));
+	wipe(t->exp, sizeof(*t->exp));
+	munmap(t->exp, sizeof(*t->exp));
+	free(t);
 }
 
 /* Digits of n into a lane of a row of numbers. */
@@ -213,29 +215,42 @@ static bool numbers_move(RSA *rsa, struct trio *t, BIGNUM *exponent[PRIMES], con
 	       RSA_set0_multi_prime_params(rsa, &t->prime[2], &exponent[2], &t->coefficient[1], 1);
 }
 
+/* An empty one, which goes with the RSA. */
+static struct trio *trio_attach(RSA *rsa)
+{
+	struct trio *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->exp = mmap(NULL, sizeof(*t->exp), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (t->exp == MAP_FAILED || !RSA_set_ex_data(rsa, slot, t)) {
+		if (t->exp != MAP_FAILED)
+			munmap(t->exp, sizeof(*t->exp));
+		free(t);
+		return NULL;
+	}
+	mlock(t->exp, sizeof(*t->exp));
+	madvise(t->exp, sizeof(*t->exp), MADV_DONTDUMP);
+	return t;
+}
+
 static bool trio_make(RSA *rsa, const EVP_PKEY *key)
 {
-	struct trio *t =
-		mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct trio *t = trio_attach(rsa);
 	BIGNUM *exponent[PRIMES];
 	BN_CTX *ctx;
 	bool ok;
 
-	if (t == MAP_FAILED)
+	if (!t)
 		return false;
-	mlock(t, sizeof(*t));
-	madvise(t, sizeof(*t), MADV_DONTDUMP);
-	if (!RSA_set_ex_data(rsa, slot, t)) {
-		munmap(t, sizeof(*t));
-		return false;
-	}
 	ctx = BN_CTX_new();
 	t->product = BN_new();
 	t->modulus = BN_MONT_CTX_new();
 	ok = ctx && t->product && t->modulus && numbers_move(rsa, t, exponent, key) &&
 	     BN_mul(t->product, t->prime[0], t->prime[1], ctx) &&
 	     BN_MONT_CTX_set(t->modulus, RSA_get0_n(rsa), ctx) &&
-	     modexp_make(&t->exp, t->prime, exponent, ctx);
+	     modexp_make(t->exp, t->prime, exponent, ctx);
 	BN_CTX_free(ctx);
 	return ok;
 }
