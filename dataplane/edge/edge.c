@@ -74,6 +74,7 @@ static void unready(struct edge *e, uint32_t stream)
 	else
 		e->stream[s->ready_next].ready_prev = s->ready_prev;
 	s->ready = 0;
+	e->n_ready--;
 }
 
 static void far_end_close(struct edge *e, struct stream *s, bool flush, uint64_t now_us)
@@ -256,6 +257,7 @@ void edge_ready(struct edge *e, uint32_t stream)
 	if (s->ready || s->state == STREAM_ENDED || s->state == STREAM_FREE)
 		return;
 	s->ready = 1;
+	e->n_ready++;
 	s->ready_next = SLOT_NONE;
 	s->ready_prev = e->ready_tail;
 	if (e->ready_tail == SLOT_NONE)

@@ -54,7 +54,7 @@ struct edge {
 	uint32_t *conn_stream; /* 1 + stream of each exit conn: 0, as memory begins, is none */
 	uint32_t n_conns;
 	struct map by_id; /* (circ, stream id) -> stream */
-	uint32_t ready_head, ready_tail;
+	uint32_t ready_head, ready_tail, n_ready;
 	uint64_t mem;	  /* bytes in pipes */
 	uint64_t mem_max; /* bound of that, set by the worker; 0: none */
 	struct tcp *tcp;

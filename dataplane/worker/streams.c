@@ -2,8 +2,11 @@
  */
 #include "dataplane/worker/worker.h"
 
-#define STREAMS_A_TURN 64
-#define CELLS_A_STREAM 32 /* at most, before the next stream has its turn */
+#define STREAMS_A_TURN 256
+#define STREAMS_A_PASS 16 /* so many digests go side by side */
+/* Of one stream in one turn at most. What a burst of few streams brought waits where it is, so that
+ * under load many streams are ready and their digests share the lanes. */
+#define CELLS_A_STREAM 8
 
 static struct circ *circ_of(struct worker *w, const struct stream *s)
 {
@@ -100,23 +103,41 @@ static bool has_bytes(struct worker *w, const struct stream *s)
 		       : s->state == STREAM_OPEN && tcp_peek(w->tcp, s->conn, &p, &len);
 }
 
+/* A stream in a pass. */
+struct visit {
+	uint32_t stream, circ;
+	uint32_t before; /* bytes of control's that waited */
+	unsigned n;	 /* cells packed */
+};
+/* Cells of some streams on their way through the onion together. */
+struct pass {
+	unsigned n_visits, n;
+	struct visit visit[STREAMS_A_PASS];
+	struct onion_item item[BATCH];
+	uint32_t slot[BATCH];
+	wid circ[BATCH];
+};
+
 /* Packs one DATA message; false when there is no slot. */
-static bool pack_one(struct worker *w, uint32_t stream, struct onion_item *item, uint32_t *slot)
+static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 {
 	struct stream *s = &w->edge.stream[stream];
+	uint32_t slot = slot_take(&w->sched);
 	uint16_t len, room;
 	uint8_t *payload;
 
-	*slot = slot_take(&w->sched);
-	if (*slot == SLOT_NONE)
+	if (slot == SLOT_NONE)
 		return false;
-	payload = slot_at(&w->sched, *slot)->payload;
+	payload = slot_at(&w->sched, slot)->payload;
 	room = relay_data_room(&w->relay, s->circ, &w->rng);
 	len = edge_pack(&w->edge, stream, payload + RELAY_HEAD, room);
 	relay_msg_head(payload, RELAY_DATA, s->id, len);
 	relay_pad(payload, len, &w->rng);
-	*item = (struct onion_item) {
+	p->item[p->n] = (struct onion_item) {
 		.src = payload, .dst = payload, .circ = s->circ, .command = CELL_RELAY};
+	p->slot[p->n] = slot;
+	p->circ[p->n] = circ_id_of(&w->circs, s->circ);
+	p->n++;
 	s->in_flight++;
 	w->figures->exit_bytes_in += len;
 	return true;
@@ -134,58 +155,101 @@ static void dir_credit(struct worker *w, uint32_t stream, uint32_t before)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 }
 
-/* Seals and queues what was packed for one circuit. */
-static void send_packed(struct worker *w, uint32_t circ, struct onion_item *items, uint32_t *slots,
-			unsigned n)
+/* The next streams that may have bytes. */
+static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 {
-	wid id = circ_id_of(&w->circs, circ);
+	uint32_t stream;
 
-	onion_originate(&w->onion, items, n);
-	for (unsigned i = 0; i < n; i++) {
-		if (circ_check(&w->circs, id) == SLOT_NONE ||
-		    w->circs.circ[circ].state != CIRC_OPEN) {
-			slot_give(&w->sched, slots[i]);
-			continue;
-		}
-		relay_data_out(&w->relay, circ, items[i].tag);
-		circ_queue(w, circ, SIDE_P, CELL_RELAY, slots[i]);
+	p->n = p->n_visits = 0;
+	while (p->n_visits < STREAMS_A_PASS && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
+		const struct stream *s = &w->edge.stream[stream];
+
+		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0};
 	}
 }
 
-static void stream_read(struct worker *w, uint32_t stream)
+/* Cells of a circuit that this pass holds already, of other streams. */
+static unsigned ahead_of(const struct pass *p, uint32_t circ)
 {
-	struct onion_item items[CELLS_A_STREAM];
-	uint32_t slots[CELLS_A_STREAM], n = 0, circ, before;
-	struct stream *s = &w->edge.stream[stream];
+	unsigned n = 0;
 
-	circ = s->circ;
-	before = s->out.len;
-	while (n < CELLS_A_STREAM && has_bytes(w, s) && edge_may_send(&w->edge, stream) &&
-	       circ_takes(w, circ, n) && pack_one(w, stream, &items[n], &slots[n]))
-		n++;
-	if (n) {
-		w->worked = true;
-		send_packed(w, circ, items, slots, n);
+	for (unsigned i = 0; i < p->n_visits; i++)
+		n += p->visit[i].circ == circ ? p->visit[i].n : 0;
+	return n;
+}
+
+static void pass_pack(struct worker *w, struct pass *p, unsigned share)
+{
+	for (unsigned i = 0; i < p->n_visits; i++) {
+		struct visit *v = &p->visit[i];
+		const struct stream *s = &w->edge.stream[v->stream];
+		unsigned ahead = ahead_of(p, v->circ);
+
+		while (v->n < share && has_bytes(w, s) && edge_may_send(&w->edge, v->stream) &&
+		       circ_takes(w, v->circ, ahead + v->n) && pack_one(w, v->stream, p))
+			v->n++;
 	}
-	if (s->circ != circ || s->state == STREAM_ENDED || s->state == STREAM_FREE)
-		return; /* its circuit was closed for a queue beyond its bound */
-	dir_credit(w, stream, before);
-	if (s->state == STREAM_ENDED || s->state == STREAM_FREE)
+}
+
+/* Seals and queues what was packed. A circuit may be closed for a queue beyond its bound, and with
+ * it its partner of a rendezvous. */
+static void pass_send(struct worker *w, struct pass *p)
+{
+	if (!p->n)
 		return;
-	if (n == CELLS_A_STREAM)
-		edge_ready(&w->edge, stream);
+	w->worked = true;
+	onion_originate(&w->onion, p->item, p->n);
+	for (unsigned i = 0; i < p->n; i++) {
+		uint32_t circ = circ_check(&w->circs, p->circ[i]);
+
+		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN) {
+			slot_give(&w->sched, p->slot[i]);
+			continue;
+		}
+		relay_data_out(&w->relay, circ, p->item[i].tag);
+		circ_queue(w, circ, SIDE_P, CELL_RELAY, p->slot[i]);
+	}
+}
+
+static bool stream_over(const struct stream *s)
+{
+	return s->state == STREAM_ENDED || s->state == STREAM_FREE;
+}
+
+/* What is to be said after the cells of a stream: they are sealed and queued by now. */
+static void visit_end(struct worker *w, const struct visit *v, unsigned share)
+{
+	struct stream *s = &w->edge.stream[v->stream];
+
+	if (stream_over(s))
+		return; /* its circuit was closed */
+	dir_credit(w, v->stream, v->before);
+	if (stream_over(s))
+		return;
+	if (v->n == share)
+		edge_ready(&w->edge, v->stream);
 	else if (s->far_end && !has_bytes(w, s))
-		stream_end(w, stream, s->far_end, true);
+		stream_end(w, v->stream, s->far_end, true);
 }
 
 void streams_read(struct worker *w)
 {
-	uint32_t stream;
+	/* Those that are made ready by this turn have the next one. */
+	unsigned n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
+	struct pass p;
 
-	for (unsigned n = 0; n < STREAMS_A_TURN && w->sched.n_free >= TURN_SLOTS; n++) {
-		stream = edge_next_ready(&w->edge);
-		if (stream == SLOT_NONE)
+	while (n && w->sched.n_free >= TURN_SLOTS) {
+		unsigned share;
+
+		pass_gather(w, &p, MIN(n, (unsigned)STREAMS_A_PASS));
+		if (!p.n_visits)
 			break;
-		stream_read(w, stream);
+		n -= p.n_visits;
+		share = MIN(BATCH / p.n_visits, (unsigned)CELLS_A_STREAM);
+		pass_pack(w, &p, share);
+		pass_send(w, &p);
+		for (unsigned i = 0; i < p.n_visits; i++)
+			visit_end(w, &p.visit[i], share);
 	}
+	w->worked |= w->edge.n_ready != 0;
 }
