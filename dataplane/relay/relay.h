@@ -4,6 +4,7 @@
 #define RAMSON_RELAY_H
 
 #include "dataplane/base/base.h"
+#include "dataplane/cipher/cipher.h"
 #include "dataplane/ctl.h"
 #include "dataplane/wire/relay_msg.h"
 
@@ -47,9 +48,13 @@ struct relay {
 	uint8_t (*tags)[RELAY_TAGS][RELAY_TAG];
 	struct counts *counts;
 	const int64_t *params;
+	const struct cipher *cipher;
+	struct aes_ctr *padding; /* its key stream */
 };
 
-int relay_init(struct relay *r, uint32_t n_circs, struct counts *counts, const int64_t *params);
+/* cipher, counts and params are borrowed; rng gives a key for the padding. */
+int relay_init(struct relay *r, uint32_t n_circs, const struct cipher *cipher, struct rng *rng,
+	       struct counts *counts, const int64_t *params);
 void relay_fini(struct relay *r);
 void relay_start(struct relay *r, uint32_t circ, bool legacy);
 
@@ -71,6 +76,6 @@ void relay_data_out(struct relay *r, uint32_t circ, const uint8_t *tag);
  * tags cannot be foretold. */
 uint16_t relay_data_room(struct relay *r, uint32_t circ, struct rng *rng);
 /* Fills what is behind a message's body: four zero bytes, then random ones (tor-spec 6.1.1). */
-void relay_pad(uint8_t *payload, uint16_t body_len, struct rng *rng);
+void relay_pad(struct relay *r, uint8_t *payload, uint16_t body_len);
 
 #endif

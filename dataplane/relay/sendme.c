@@ -7,12 +7,20 @@
 #define SHORT_ROOM 16
 #define ZERO_PAD   4
 
-int relay_init(struct relay *r, uint32_t n_circs, struct counts *counts, const int64_t *params)
+int relay_init(struct relay *r, uint32_t n_circs, const struct cipher *cipher, struct rng *rng,
+	       struct counts *counts, const int64_t *params)
 {
-	*r = (struct relay) {.n = n_circs, .counts = counts, .params = params};
+	uint8_t key[16];
+
+	rng_bytes(rng, key, sizeof(key));
+	*r = (struct relay) {.n = n_circs, .counts = counts, .params = params, .cipher = cipher};
 	r->window = column_new(n_circs, sizeof(*r->window));
 	r->tags = column_new(n_circs, sizeof(*r->tags));
-	if (r->window && r->tags)
+	r->padding = column_new(1, sizeof(*r->padding));
+	if (r->padding)
+		aes_ctr_init(cipher, r->padding, key);
+	wipe(key, sizeof(key));
+	if (r->window && r->tags && r->padding)
 		return 0;
 	relay_fini(r);
 	return ERR_FULL;
@@ -22,6 +30,9 @@ void relay_fini(struct relay *r)
 {
 	column_free(r->window, r->n, sizeof(*r->window));
 	column_free(r->tags, r->n, sizeof(*r->tags));
+	if (r->padding)
+		wipe(r->padding, sizeof(*r->padding));
+	column_free(r->padding, 1, sizeof(*r->padding));
 	*r = (struct relay) {0};
 }
 
@@ -117,11 +128,14 @@ uint16_t relay_data_room(struct relay *r, uint32_t circ, struct rng *rng)
 	return fresh ? RELAY_BODY : RELAY_BODY - SHORT_ROOM - ZERO_PAD;
 }
 
-void relay_pad(uint8_t *payload, uint16_t body_len, struct rng *rng)
+void relay_pad(struct relay *r, uint8_t *payload, uint16_t body_len)
 {
+	static const uint8_t nothing[RELAY_BODY];
 	size_t left = (size_t)RELAY_BODY - body_len, zeroes = MIN(left, (size_t)ZERO_PAD);
 	uint8_t *p = payload + RELAY_HEAD + body_len;
 
+	if (LIKELY(!left))
+		return;
 	memset(p, 0, zeroes);
-	rng_bytes(rng, p + zeroes, left - zeroes);
+	aes_ctr_run(r->cipher, r->padding, p + zeroes, nothing, left - zeroes);
 }

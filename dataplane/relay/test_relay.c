@@ -7,6 +7,8 @@
 
 #include "dataplane/relay/relay.h"
 
+static struct cipher cipher;
+static struct rng rng;
 static struct counts counts;
 static int64_t params[N_CTL_PARAMS] = {
 #define X(name, value) [CTL_PARAM_##name] = value,
@@ -43,7 +45,7 @@ static void test_window(void **state)
 	uint8_t body[RELAY_SENDME_LEN];
 	struct relay r;
 
-	assert_int_equal(relay_init(&r, 2, &counts, params), 0);
+	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
 	relay_start(&r, 1, false);
 	send_cells(&r, 1000);
 	assert_false(relay_may_send(&r, 1));
@@ -80,7 +82,7 @@ static void test_refused(void **state)
 		struct relay r;
 
 		params[CTL_PARAM_SENDME_ACCEPT_MIN] = rows[i].accept_min;
-		assert_int_equal(relay_init(&r, 2, &counts, params), 0);
+		assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
 		relay_start(&r, 1, rows[i].legacy);
 		send_cells(&r, 199);
 		body_of(body, rows[i].version, rows[i].len, rows[i].tag);
@@ -93,14 +95,12 @@ static void test_refused(void **state)
 
 static void test_due(void **state)
 {
-	uint8_t tag[RELAY_TAG] = {9}, body[RELAY_SENDME_LEN], seed[32] = {1}, payload[CELL_PAYLOAD];
+	uint8_t tag[RELAY_TAG] = {9}, body[RELAY_SENDME_LEN];
 	unsigned n_due = 0, n_short = 0, since = 0;
 	struct relay r;
-	struct rng rng;
 
-	assert_int_equal(relay_init(&r, 2, &counts, params), 0);
+	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
 	relay_start(&r, 1, false);
-	rng_seed(&rng, seed);
 	for (unsigned i = 1; i <= 1000; i++) {
 		bool due = relay_data_in(&r, 1);
 
@@ -120,16 +120,54 @@ static void test_due(void **state)
 		}
 	}
 	assert_true(n_short >= 20);
-	relay_pad(payload, RELAY_BODY - 3, &rng);
-	relay_pad(payload, RELAY_BODY, &rng);
 	relay_fini(&r);
+}
+
+/* Four zero bytes, then bytes that do not come twice, and nothing beside them. */
+static void test_pad(void **state)
+{
+	static const uint16_t lens[] = {0, 1, 477, 478, 492, 493, 494, 495, 497, 498};
+	uint8_t room[2][CELL_PAYLOAD + 16];
+	struct relay r;
+
+	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		size_t at = RELAY_HEAD + lens[i], random = MIN(at + 4, (size_t)CELL_PAYLOAD);
+
+		for (unsigned k = 0; k < 2; k++) {
+			memset(room[k], 0xa5, sizeof(room[k]));
+			relay_pad(&r, room[k], lens[i]);
+			for (size_t b = 0; b < sizeof(room[k]); b++)
+				if (b < at || b >= CELL_PAYLOAD)
+					assert_int_equal(room[k][b], 0xa5);
+				else if (b < random)
+					assert_int_equal(room[k][b], 0);
+		}
+		if (CELL_PAYLOAD - random >= 16)
+			assert_memory_not_equal(room[0] + random, room[1] + random, 16);
+	}
+	relay_fini(&r);
+}
+
+static int setup(void **state)
+{
+	static const uint8_t seed[32] = {1};
+
+	rng_seed(&rng, seed);
+	return cipher_init(&cipher, 0);
+}
+
+static int teardown(void **state)
+{
+	cipher_fini(&cipher);
+	return 0;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_window),
 					   cmocka_unit_test(test_refused),
-					   cmocka_unit_test(test_due)};
+					   cmocka_unit_test(test_due), cmocka_unit_test(test_pad)};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

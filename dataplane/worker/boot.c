@@ -108,7 +108,7 @@ static int boot_onion(struct worker *w, const char **why)
 
 static int boot_relay(struct worker *w, const char **why)
 {
-	return relay_init(&w->relay, w->plane->n_circs, w->counts, w->params);
+	return relay_init(&w->relay, w->plane->n_circs, &w->cipher, &w->rng, w->counts, w->params);
 }
 
 static int boot_edge(struct worker *w, const char **why)

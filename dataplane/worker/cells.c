@@ -188,7 +188,7 @@ int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_i
 	relay_msg_head(payload, command, stream_id, len);
 	if (len)
 		memcpy(payload + RELAY_HEAD, body, len);
-	relay_pad(payload, len, &w->rng);
+	relay_pad(&w->relay, payload, len);
 	item = (struct onion_item) {
 		.src = payload, .dst = payload, .circ = circ, .command = CELL_RELAY};
 	onion_originate(&w->onion, &item, 1);

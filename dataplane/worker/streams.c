@@ -132,7 +132,7 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	room = relay_data_room(&w->relay, s->circ, &w->rng);
 	len = edge_pack(&w->edge, stream, payload + RELAY_HEAD, room);
 	relay_msg_head(payload, RELAY_DATA, s->id, len);
-	relay_pad(payload, len, &w->rng);
+	relay_pad(&w->relay, payload, len);
 	p->item[p->n] = (struct onion_item) {
 		.src = payload, .dst = payload, .circ = s->circ, .command = CELL_RELAY};
 	p->slot[p->n] = slot;
