@@ -269,6 +269,7 @@ void in_syn_sent(struct tcp *t, struct conn *c, const struct in *in, uint64_t no
 static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg)
 {
 	in->seg = seg;
+	in->hit = (struct hit) {HIT_NONE, 0};
 	in->bad = tcp_hdr_parse(&in->h, seg->tcp, seg->tcp_len) < 0 || !addr_ip_len(&seg->dst) ||
 		  seg->dst.family != seg->src.family || !in->h.src_port || !in->h.dst_port;
 	if (UNLIKELY(in->bad)) {
@@ -298,6 +299,15 @@ static void in_find(struct tcp *t, struct in *in)
 		tcp_prefetch(t, in->hit.index);
 }
 
+/* What an acknowledgement will look at: the oldest segment in flight and the oldest buffer. */
+static void in_fetch(const struct tcp *t, const struct conn *c)
+{
+	if (c->sent_head != SLOT_NONE)
+		__builtin_prefetch(&t->sent[c->sent_head]);
+	if (c->tx.head)
+		buf_fetch(c->tx.head);
+}
+
 static void in_work(struct tcp *t, struct in *in, uint64_t now_us)
 {
 	struct hit hit = in->hit;
@@ -325,6 +335,9 @@ static void in_batch(struct tcp *t, const struct tcp_seg *seg, unsigned n, uint6
 	for (unsigned i = 0; i < n; i++)
 		if (LIKELY(!in[i].bad))
 			in_find(t, &in[i]);
+	for (unsigned i = 0; i < n; i++)
+		if (LIKELY(in[i].hit.kind == HIT_CONN))
+			in_fetch(t, &t->conns[in[i].hit.index]);
 	version = t->tuple_version;
 	for (unsigned i = 0; i < n; i++) {
 		if (UNLIKELY(in[i].bad))

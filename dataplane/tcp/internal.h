@@ -133,6 +133,11 @@ static inline uint8_t *buf_data(struct rte_mbuf *m)
 {
 	return rte_pktmbuf_mtod(m, uint8_t *);
 }
+static inline void buf_fetch(struct rte_mbuf *m)
+{
+	__builtin_prefetch(m);
+	__builtin_prefetch(buf_of(m));
+}
 struct buf_list {
 	struct rte_mbuf *head, *tail;
 };

@@ -139,6 +139,11 @@ uint32_t tcp_check(const struct tcp *t, wid id);
 uint8_t tcp_kind(const struct tcp *t, uint32_t conn);
 void tcp_addrs(const struct tcp *t, uint32_t conn, struct addr *local, struct addr *remote);
 
+/* Hints that a conn will be read or written soon (SLOT_NONE: none). tcp_fetch first and, when that
+ * may have come, tcp_fetch_bufs for the buffers at which tcp_peek and tcp_reserve will look. */
+void tcp_fetch(const struct tcp *t, uint32_t conn);
+void tcp_fetch_bufs(const struct tcp *t, uint32_t conn);
+
 /* ---- reading ---- */
 /* The next complete unit, in place: it may be written to (opened) until it is taken. At least 64
  * bytes before it and after it may be overwritten too. False when there is none. */

@@ -4,10 +4,29 @@
 
 /* Raw writes are small and many: several share a buffer. */
 #define RAW_CAP 2240
+/* Of a conn, by those who read and write its bytes. */
+#define FETCH_LINES (offsetof(struct conn, mss) / CACHE_LINE + 1)
 
 static struct conn *tx_conn(const struct tcp *t, uint32_t conn)
 {
 	return slots_live(&t->slots, conn) ? &t->conns[conn] : NULL;
+}
+
+void tcp_fetch(const struct tcp *t, uint32_t conn)
+{
+	if (conn < t->cfg.n_conns)
+		for (size_t line = 0; line < FETCH_LINES; line++)
+			__builtin_prefetch((char *)&t->conns[conn] + CACHE_LINE * line);
+}
+
+void tcp_fetch_bufs(const struct tcp *t, uint32_t conn)
+{
+	const struct conn *c = tx_conn(t, conn);
+
+	if (c && c->tx.tail)
+		buf_fetch(c->tx.tail);
+	if (c && c->rx.head)
+		buf_fetch(c->rx.head);
 }
 
 uint32_t tcp_room(const struct tcp *t, uint32_t conn)
@@ -110,6 +129,8 @@ void tx_acked(struct tcp *t, struct conn *c)
 		if (c->reserved == m)
 			break;
 		buf_shift(&c->tx);
+		if (c->tx.head)
+			buf_fetch(c->tx.head);
 		if (c->tx_hint == m)
 			c->tx_hint = NULL;
 		if (c->rtx_hint == m)
