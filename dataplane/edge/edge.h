@@ -32,8 +32,9 @@ enum stream_state {
 	STREAM_ENDED, /* over; control has not been told yet */
 };
 
-struct stream {
-	uint32_t circ, conn; /* conn: SLOT_NONE but when connecting or open */
+struct stream { /* up to in, one line: what a DATA message touches */
+	_Alignas(CACHE_LINE) uint32_t circ;
+	uint32_t conn;	     /* conn: SLOT_NONE but when connecting or open */
 	uint32_t next, prev; /* streams of the circuit */
 	uint32_t ready_next, ready_prev;
 	uint32_t ttl; /* for CONNECTED */
@@ -47,6 +48,7 @@ struct stream {
 	struct pipe in;	 /* from the client, until the far end is there */
 	struct pipe out; /* from control, until packed */
 };
+_Static_assert(offsetof(struct stream, out) == CACHE_LINE, "the usual fields are one line");
 
 struct edge {
 	struct slots slots;
@@ -81,6 +83,11 @@ static inline uint32_t edge_find(const struct edge *e, uint32_t circ, uint16_t i
 {
 	return map_get(&e->by_id, stream_key(circ, id));
 }
+/* The same by way of the circuit's list: most circuits have few streams. */
+static inline uint32_t edge_find_in(const struct edge *e, uint32_t list, uint32_t circ, uint16_t id)
+{
+	return list != SLOT_NONE && e->stream[list].id == id ? list : edge_find(e, circ, id);
+}
 static inline uint32_t edge_check(const struct edge *e, wid id)
 {
 	return slots_check(&e->slots, id);
@@ -113,6 +120,17 @@ static inline bool edge_may_send(const struct edge *e, uint32_t stream)
 }
 /* Control's bytes for a directory stream. 0 or ERR_FULL beyond EDGE_DIR_MAX. */
 int edge_write(struct edge *e, uint32_t stream, const uint8_t *p, uint32_t len);
+
+/* Hints that a stream's bytes will be moved soon: its conn; then, when that may have come, the
+ * buffers at which they go in and out. */
+static inline void edge_fetch(const struct edge *e, uint32_t stream)
+{
+	tcp_fetch(e->tcp, e->stream[stream].conn);
+}
+static inline void edge_fetch_far(const struct edge *e, uint32_t stream)
+{
+	tcp_fetch_bufs(e->tcp, e->stream[stream].conn);
+}
 
 /* The list of streams that may have bytes to pack, oldest first. */
 void edge_ready(struct edge *e, uint32_t stream);

@@ -85,6 +85,10 @@ static void test_ids(void **state)
 	assert_int_equal(edge_find(&e, CIRC, 65535), b);
 	assert_int_equal(edge_find(&e, CIRC, 1), SLOT_NONE);
 	assert_int_equal(list, b);
+	assert_int_equal(edge_find_in(&e, list, CIRC, 0), a); /* not the first of the list */
+	assert_int_equal(edge_find_in(&e, list, CIRC, 65535), b);
+	assert_int_equal(edge_find_in(&e, list, CIRC, 1), SLOT_NONE);
+	assert_int_equal(edge_find_in(&e, SLOT_NONE, CIRC + 2, 0), SLOT_NONE);
 	/* An ended stream keeps its index, not its id. */
 	stale = slots_id(&e.slots, a);
 	edge_end(&e, a, &list, true, 0);

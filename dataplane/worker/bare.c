@@ -376,6 +376,7 @@ void bare_do_relay(struct bare *b, struct reader *r)
 		memcpy(copy, payload, sizeof(copy));
 		recognised(b->w, circ, copy, tag, which >> 7);
 	}
+	cells_flush(b->w);
 	bare_hear(b);
 }
 

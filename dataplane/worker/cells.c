@@ -66,6 +66,43 @@ void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint
 	}
 }
 
+bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot)
+{
+	uint8_t *payload = slot_at(&w->sched, slot)->payload;
+
+	k->item[k->n] = (struct onion_item) {
+		.src = payload, .dst = payload, .circ = circ, .command = CELL_RELAY};
+	k->circ[k->n] = circ_id_of(&w->circs, circ);
+	k->slot[k->n] = slot;
+	return ++k->n == BATCH;
+}
+
+void walk_originate(struct worker *w, struct walk *k, bool data)
+{
+	unsigned n = k->n;
+
+	k->n = 0;
+	onion_originate(&w->onion, k->item, n);
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t circ = circ_check(&w->circs, k->circ[i]);
+
+		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN) {
+			slot_give(&w->sched, k->slot[i]);
+			continue;
+		}
+		if (data)
+			relay_data_out(&w->relay, circ, k->item[i].tag);
+		circ_queue(w, circ, SIDE_P, CELL_RELAY, k->slot[i]);
+	}
+}
+
+/* What circ_say_soon has gathered. */
+static void said_flush(struct worker *w)
+{
+	if (w->said.n)
+		walk_originate(w, &w->said, false);
+}
+
 void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
 		uint32_t slot)
 {
@@ -123,13 +160,36 @@ static void pass_forward(struct worker *w, uint32_t circ, const struct onion_ite
 	slot_give(&w->sched, slot);
 }
 
+/* Circuits with streams are an exit's: what their cells will touch is fetched while the onion runs.
+ * Others (SLOT_NONE) are left alone. */
+static void fetch_streams(struct worker *w, const struct walk *k, uint32_t stream[BATCH])
+{
+	for (unsigned i = 0; i < k->n; i++) {
+		uint32_t circ = k->item[i].circ;
+
+		stream[i] = w->circs.circ[circ].streams;
+		if (LIKELY(stream[i] == SLOT_NONE))
+			continue;
+		__builtin_prefetch(&w->relay.window[circ], 1);
+		__builtin_prefetch(&w->edge.stream[stream[i]], 1);
+	}
+	for (unsigned i = 0; i < k->n; i++)
+		if (stream[i] != SLOT_NONE)
+			edge_fetch(&w->edge, stream[i]);
+}
+
 static void flush_forward(struct worker *w)
 {
 	struct walk *k = &w->fwd;
 	unsigned n = k->n;
+	uint32_t stream[BATCH];
 
+	fetch_streams(w, k, stream);
 	k->n = 0;
 	onion_forward(&w->onion, k->item, n);
+	for (unsigned i = 0; i < n; i++)
+		if (stream[i] != SLOT_NONE)
+			edge_fetch_far(&w->edge, stream[i]);
 	for (unsigned i = 0; i < n; i++) {
 		const struct onion_item *item = &k->item[i];
 		uint32_t circ = circ_check(&w->circs, k->circ[i]);
@@ -170,13 +230,13 @@ void cells_flush(struct worker *w)
 		flush_forward(w);
 	if (w->back.n)
 		flush_back(w);
+	said_flush(w);
 }
 
-int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
-	     const uint8_t *body, uint16_t len)
+int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+		  const uint8_t *body, uint16_t len)
 {
 	uint32_t slot = slot_take(&w->sched);
-	struct onion_item item;
 	uint8_t *payload;
 
 	if (slot == SLOT_NONE) {
@@ -189,9 +249,16 @@ int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_i
 	if (len)
 		memcpy(payload + RELAY_HEAD, body, len);
 	relay_pad(&w->relay, payload, len);
-	item = (struct onion_item) {
-		.src = payload, .dst = payload, .circ = circ, .command = CELL_RELAY};
-	onion_originate(&w->onion, &item, 1);
-	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
+	if (walk_put(w, &w->said, circ, slot))
+		said_flush(w);
 	return w->circs.circ[circ].state == CIRC_OPEN ? 0 : ERR_FULL;
+}
+
+int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+	     const uint8_t *body, uint16_t len)
+{
+	int rc = circ_say_soon(w, circ, command, stream_id, body, len);
+
+	said_flush(w);
+	return w->circs.circ[circ].state == CIRC_OPEN ? rc : ERR_FULL;
 }

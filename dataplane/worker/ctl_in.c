@@ -331,7 +331,7 @@ static void stream_to_control(struct worker *w, uint32_t stream)
 	}
 	w->edge.mem -= s->in.cap;
 	pipe_free(&s->in);
-	stream_say_sendmes(w, stream);
+	stream_say_sendmes(w, stream, circ_say);
 }
 
 static void on_stream_open(struct worker *w, const struct down *d)

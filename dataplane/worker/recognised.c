@@ -35,10 +35,10 @@ static void on_data(struct worker *w, struct heard *h)
 	int rc;
 
 	if (relay_data_in(&w->relay, h->circ) &&
-	    circ_say(w, h->circ, RELAY_SENDME, 0, body,
-		     relay_sendme_make(&w->relay, h->circ, h->tag, body)) < 0)
+	    circ_say_soon(w, h->circ, RELAY_SENDME, 0, body,
+			  relay_sendme_make(&w->relay, h->circ, h->tag, body)) < 0)
 		return;
-	stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+	stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
 	if (!h->msg.stream_id || stream == SLOT_NONE) {
 		count(w->counts, relay_unknown_stream);
 		return;
@@ -53,7 +53,7 @@ static void on_data(struct worker *w, struct heard *h)
 	else if (rc < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 	else
-		stream_say_sendmes(w, stream);
+		stream_say_sendmes(w, stream, circ_say_soon);
 }
 
 static void on_end(struct worker *w, struct heard *h)
@@ -79,7 +79,7 @@ static void on_sendme(struct worker *w, struct heard *h)
 			circ_unblock(w, h->circ);
 		return;
 	}
-	stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+	stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
 	if (stream == SLOT_NONE)
 		return; /* it may have ended a moment ago */
 	if (edge_sendme_in(&w->edge, stream) < 0)

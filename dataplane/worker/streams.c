@@ -27,14 +27,14 @@ void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush)
 		circ_say(w, circ, RELAY_END, id, &reason, 1);
 }
 
-void stream_say_sendmes(struct worker *w, uint32_t stream)
+void stream_say_sendmes(struct worker *w, uint32_t stream, circ_say_fn *say)
 {
 	struct stream *s = &w->edge.stream[stream];
 	uint32_t circ = s->circ;
 	uint16_t id = s->id;
 
 	for (unsigned n = edge_sendmes(&w->edge, stream); n; n--)
-		if (circ_say(w, circ, RELAY_SENDME, id, NULL, 0) < 0)
+		if (say(w, circ, RELAY_SENDME, id, NULL, 0) < 0)
 			return;
 }
 
@@ -65,7 +65,7 @@ void stream_connected(struct worker *w, uint32_t stream)
 	if (edge_opened(&w->edge, stream) < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 	else
-		stream_say_sendmes(w, stream);
+		stream_say_sendmes(w, stream, circ_say);
 }
 
 void circ_unblock(struct worker *w, uint32_t circ)
@@ -111,11 +111,9 @@ struct visit {
 };
 /* Cells of some streams on their way through the onion together. */
 struct pass {
-	unsigned n_visits, n;
+	unsigned n_visits;
 	struct visit visit[STREAMS_A_PASS];
-	struct onion_item item[BATCH];
-	uint32_t slot[BATCH];
-	wid circ[BATCH];
+	struct walk walk;
 };
 
 /* Packs one DATA message; false when there is no slot. */
@@ -133,11 +131,7 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	len = edge_pack(&w->edge, stream, payload + RELAY_HEAD, room);
 	relay_msg_head(payload, RELAY_DATA, s->id, len);
 	relay_pad(&w->relay, payload, len);
-	p->item[p->n] = (struct onion_item) {
-		.src = payload, .dst = payload, .circ = s->circ, .command = CELL_RELAY};
-	p->slot[p->n] = slot;
-	p->circ[p->n] = circ_id_of(&w->circs, s->circ);
-	p->n++;
+	walk_put(w, &p->walk, s->circ, slot);
 	s->in_flight++;
 	w->figures->exit_bytes_in += len;
 	return true;
@@ -160,12 +154,17 @@ static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 {
 	uint32_t stream;
 
-	p->n = p->n_visits = 0;
+	p->walk.n = p->n_visits = 0;
 	while (p->n_visits < STREAMS_A_PASS && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
 		const struct stream *s = &w->edge.stream[stream];
 
 		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0};
+		__builtin_prefetch(circ_of(w, s), 1);
+		__builtin_prefetch(&w->relay.window[s->circ], 1);
+		edge_fetch(&w->edge, stream);
 	}
+	for (unsigned i = 0; i < p->n_visits; i++)
+		edge_fetch_far(&w->edge, p->visit[i].stream);
 }
 
 /* Cells of a circuit that this pass holds already, of other streams. */
@@ -188,26 +187,6 @@ static void pass_pack(struct worker *w, struct pass *p, unsigned share)
 		while (v->n < share && has_bytes(w, s) && edge_may_send(&w->edge, v->stream) &&
 		       circ_takes(w, v->circ, ahead + v->n) && pack_one(w, v->stream, p))
 			v->n++;
-	}
-}
-
-/* Seals and queues what was packed. A circuit may be closed for a queue beyond its bound, and with
- * it its partner of a rendezvous. */
-static void pass_send(struct worker *w, struct pass *p)
-{
-	if (!p->n)
-		return;
-	w->worked = true;
-	onion_originate(&w->onion, p->item, p->n);
-	for (unsigned i = 0; i < p->n; i++) {
-		uint32_t circ = circ_check(&w->circs, p->circ[i]);
-
-		if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN) {
-			slot_give(&w->sched, p->slot[i]);
-			continue;
-		}
-		relay_data_out(&w->relay, circ, p->item[i].tag);
-		circ_queue(w, circ, SIDE_P, CELL_RELAY, p->slot[i]);
 	}
 }
 
@@ -247,7 +226,8 @@ void streams_read(struct worker *w)
 		n -= p.n_visits;
 		share = MIN(BATCH / p.n_visits, (unsigned)CELLS_A_STREAM);
 		pass_pack(w, &p, share);
-		pass_send(w, &p);
+		w->worked |= p.walk.n != 0;
+		walk_originate(w, &p.walk, true);
 		for (unsigned i = 0; i < p.n_visits; i++)
 			visit_end(w, &p.visit[i], share);
 	}

@@ -301,6 +301,33 @@ static void test_dir(void **state)
 	house_close(&h);
 }
 
+/* Streams of one circuit that are ready together share its window to the cell. */
+static void test_one_window(void **state)
+{
+	enum { STREAMS = 5, WINDOW = 100 };
+	struct peer_circ *c;
+	wid stream[STREAMS];
+
+	house_open(&h, 1, 76, NULL);
+	h.answer = ANSWER_DIR;
+	house_param(&h, CTL_PARAM_CIRCWINDOW, WINDOW);
+	c = made(house_link(&h));
+	c->no_sendmes = true;
+	for (uint16_t i = 0; i < STREAMS; i++) {
+		house_say(&h, c, RELAY_BEGIN_DIR, (uint16_t)(i + 1), NULL, 0, false);
+		house_run(&h, 20);
+		stream[i] = h.last[CTL_STREAM_RECV];
+	}
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < STREAMS; i++)
+			dir_write(stream[i], 3);
+		house_run(&h, 20);
+	}
+	assert_int_equal(c->n_data_in, WINDOW);
+	assert_int_equal(h.workers[0].sched.n_free, h.workers[0].sched.cf.n_slots);
+	house_close(&h);
+}
+
 static void test_resolve(void **state)
 {
 	struct peer_circ *c;
@@ -325,10 +352,10 @@ static void test_resolve(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ends),	cmocka_unit_test(test_flush),
-		cmocka_unit_test(test_many),	cmocka_unit_test(test_deaf_destination),
-		cmocka_unit_test(test_ahead),	cmocka_unit_test(test_dir),
-		cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_ends),	   cmocka_unit_test(test_flush),
+		cmocka_unit_test(test_many),	   cmocka_unit_test(test_deaf_destination),
+		cmocka_unit_test(test_ahead),	   cmocka_unit_test(test_dir),
+		cmocka_unit_test(test_one_window), cmocka_unit_test(test_resolve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

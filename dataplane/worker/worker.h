@@ -98,6 +98,7 @@ struct worker {
 	struct conn *conn;
 	uint32_t read_head, read_tail; /* links with records to open */
 	struct walk fwd, back;
+	struct walk said; /* messages of ours that leave with the batch */
 	struct late late;
 
 	/* the wall */
@@ -158,6 +159,17 @@ void cells_flush(struct worker *w);
  * circuit is closed. */
 int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 	     const uint8_t *body, uint16_t len);
+/* The same for cells_flush and what it calls: sealed with its batch, or before the next circ_say.
+ */
+typedef int circ_say_fn(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+			const uint8_t *body, uint16_t len);
+int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
+		  const uint8_t *body, uint16_t len);
+/* Adds a relay message of ours, whole but for its digest, in a slot. True: the batch is full. */
+bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot);
+/* Seals and queues a batch of those; data: all are DATA. A circuit may be closed for a queue beyond
+ * its bound, and with it its partner of a rendezvous. */
+void walk_originate(struct worker *w, struct walk *k, bool data);
 /* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that
  * queue is beyond its bound. */
 void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
@@ -173,7 +185,8 @@ void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t
 void streams_read(struct worker *w);
 /* Ends a stream: an END with this reason goes to the client unless it is 0. */
 void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush);
-void stream_say_sendmes(struct worker *w, uint32_t stream);
+/* The stream SENDMEs that are due. say: circ_say, or circ_say_soon within a batch. */
+void stream_say_sendmes(struct worker *w, uint32_t stream, circ_say_fn *say);
 void stream_connected(struct worker *w, uint32_t stream);
 /* All streams of a circuit may try again. */
 void circ_unblock(struct worker *w, uint32_t circ);
