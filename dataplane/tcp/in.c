@@ -286,17 +286,11 @@ static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg)
 	__builtin_prefetch(&t->tuples[in->tag & t->tuple_mask]);
 }
 
-void tcp_prefetch(const struct tcp *t, uint32_t conn)
-{
-	for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
-		__builtin_prefetch((const char *)&t->conns[conn] + CACHE_LINE * line);
-}
-
 static void in_find(struct tcp *t, struct in *in)
 {
 	in->hit = lookup_find(t, in->tag, &in->local, &in->remote);
 	if (in->hit.kind == HIT_CONN)
-		tcp_prefetch(t, in->hit.index);
+		tcp_fetch(t, in->hit.index);
 }
 
 /* What an acknowledgement will look at: the oldest segment in flight and the oldest buffer. */

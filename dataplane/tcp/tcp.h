@@ -131,16 +131,15 @@ void tcp_abort(struct tcp *t, uint32_t conn);
 void tcp_release(struct tcp *t, uint32_t conn);
 
 bool tcp_live(const struct tcp *t, uint32_t conn);
-/* Brings a conn's row near (10 lines: ask for one conn at a time). */
-void tcp_prefetch(const struct tcp *t, uint32_t conn);
 wid tcp_id(const struct tcp *t, uint32_t conn);
 /* The index behind an id of the wall or the mesh, or SLOT_NONE. */
 uint32_t tcp_check(const struct tcp *t, wid id);
 uint8_t tcp_kind(const struct tcp *t, uint32_t conn);
 void tcp_addrs(const struct tcp *t, uint32_t conn, struct addr *local, struct addr *remote);
 
-/* Hints that a conn will be read or written soon (SLOT_NONE: none). tcp_fetch first and, when that
- * may have come, tcp_fetch_bufs for the buffers at which tcp_peek and tcp_reserve will look. */
+/* Hints that a conn will be read or written soon (SLOT_NONE: none). tcp_fetch first (10 lines: ask
+ * for one conn at a time) and, when that may have come, tcp_fetch_bufs for the buffers at which
+ * tcp_peek and tcp_reserve will look. */
 void tcp_fetch(const struct tcp *t, uint32_t conn);
 void tcp_fetch_bufs(const struct tcp *t, uint32_t conn);
 

@@ -4,8 +4,6 @@
 
 /* Raw writes are small and many: several share a buffer. */
 #define RAW_CAP 2240
-/* Of a conn, by those who read and write its bytes. */
-#define FETCH_LINES (offsetof(struct conn, mss) / CACHE_LINE + 1)
 
 static struct conn *tx_conn(const struct tcp *t, uint32_t conn)
 {
@@ -15,8 +13,8 @@ static struct conn *tx_conn(const struct tcp *t, uint32_t conn)
 void tcp_fetch(const struct tcp *t, uint32_t conn)
 {
 	if (conn < t->cfg.n_conns)
-		for (size_t line = 0; line < FETCH_LINES; line++)
-			__builtin_prefetch((char *)&t->conns[conn] + CACHE_LINE * line);
+		for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
+			__builtin_prefetch((const char *)&t->conns[conn] + CACHE_LINE * line);
 }
 
 void tcp_fetch_bufs(const struct tcp *t, uint32_t conn)

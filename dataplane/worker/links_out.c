@@ -134,7 +134,7 @@ static void serve_fetch(const struct worker *w, uint32_t conn)
 	__builtin_prefetch(&w->sched.conn[conn]);
 	__builtin_prefetch(&w->conn[conn]);
 	__builtin_prefetch(&w->links.col[conn]);
-	tcp_prefetch(w->tcp, conn);
+	tcp_fetch(w->tcp, conn);
 	tls_prefetch(&w->tls, conn, false);
 }
 
