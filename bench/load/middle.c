@@ -219,7 +219,7 @@ void pump(struct load *ld)
 static bool arrived(struct load *ld, uint32_t i, unsigned way, const uint8_t *payload)
 {
 	struct circ *c = &ld->circ[i];
-	uint32_t seq = c->got[way];
+	uint32_t seq = c->got[way], from = way == UP ? c->conn : c->sink_conn;
 
 	if (payload[0] != (0xc0 | way) || be16_get(payload + 1) != MARK ||
 	    be32_get(payload + 3) != i || be32_get(payload + 7) != seq ||
@@ -229,15 +229,17 @@ static bool arrived(struct load *ld, uint32_t i, unsigned way, const uint8_t *pa
 		return false;
 	}
 	c->got[way]++;
-	ld->conn[way == UP ? c->conn : c->sink_conn].n_out--;
+	ld->conn[from].n_out--;
 	ld->n_flight--;
 	ld->sum.cells[way]++;
 	ld->sum.bytes[way] += RELAY_BODY;
 	if (ld->timing)
 		latency_note(ld, (uint64_t)((double)(ld->record_tsc - be64_get(payload + 11)) *
 					    ld->ns_per_tsc));
-	if (ld->flowing && !c->queued[way] && may_send(ld, c, way))
+	if (ld->flowing && may_send(ld, c, way)) {
 		enqueue(ld, i, way);
+		peer_wake(ld, from); /* it may have waited for this one to make a burst */
+	}
 	return true;
 }
 
