@@ -89,7 +89,8 @@ static bool circ_takes(struct worker *w, uint32_t circ, unsigned ahead)
 	    w->sched.leg[leg].n + ahead < w->params[CTL_PARAM_CELLQ_HIGH])
 		return true;
 	k->blocked = 1;
-	sched_watch(&w->sched, leg);
+	if (w->sched.leg[leg].n + ahead >= w->params[CTL_PARAM_CELLQ_HIGH])
+		sched_watch(&w->sched, leg); /* else a SENDME unblocks it */
 	return false;
 }
 
@@ -155,7 +156,7 @@ static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 	uint32_t stream;
 
 	p->walk.n = p->n_visits = 0;
-	while (p->n_visits < STREAMS_A_PASS && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
+	while (p->n_visits < max && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
 		const struct stream *s = &w->edge.stream[stream];
 
 		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0};

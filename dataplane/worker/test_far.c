@@ -349,13 +349,45 @@ static void test_resolve(void **state)
 	house_close(&h);
 }
 
+/* 20 streams that all have more than their share: one turn packs a share of each and no more. */
+static void test_a_turn_is_bounded(void **state)
+{
+	enum { STREAMS = 20, WRITES = 5, SHARE = 8 }; /* 41 cells each */
+	struct worker *w = &h.workers[0];
+	struct peer_circ *c;
+	wid stream[STREAMS];
+	uint32_t before;
+
+	house_open(&h, 1, 77, NULL);
+	h.answer = ANSWER_DIR;
+	c = made(house_link(&h));
+	for (uint16_t i = 0; i < STREAMS; i++) {
+		house_say(&h, c, RELAY_BEGIN_DIR, (uint16_t)(i + 1), NULL, 0, false);
+		house_run(&h, 20);
+		stream[i] = h.last[CTL_STREAM_RECV];
+	}
+	for (unsigned i = 0; i < STREAMS; i++)
+		dir_write(stream[i], WRITES);
+	before = w->sched.n_free;
+	while (ring_waits(&w->down))
+		ctl_in(w);
+	assert_int_equal(w->edge.n_ready, STREAMS);
+	streams_read(w);
+	assert_in_range(before - w->sched.n_free, STREAMS * 3, STREAMS * SHARE);
+	assert_int_equal(w->edge.n_ready, STREAMS);
+	house_run(&h, 200);
+	assert_true(c->n_data_in >= STREAMS * WRITES * 4096 / RELAY_BODY);
+	house_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends),	   cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_many),	   cmocka_unit_test(test_deaf_destination),
 		cmocka_unit_test(test_ahead),	   cmocka_unit_test(test_dir),
-		cmocka_unit_test(test_one_window), cmocka_unit_test(test_resolve),
+		cmocka_unit_test(test_one_window), cmocka_unit_test(test_a_turn_is_bounded),
+		cmocka_unit_test(test_resolve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
