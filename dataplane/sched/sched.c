@@ -124,6 +124,8 @@ void sched_begin(struct sched *s, uint64_t now_us, uint64_t interval_us)
 void sched_served(struct sched *s, uint32_t conn)
 {
 	s->conn[conn].served_us = s->now_us;
+	if (s->conn[conn].list == SCHED_NONE)
+		return; /* put to sleep while it was served: TCP has no room */
 	sched_sleep(s, conn);
 	sched_wake(s, conn);
 }
@@ -277,6 +279,7 @@ static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sc
 	struct sched_conn *c = &s->conn[conn];
 	uint32_t leg = c->root;
 	struct sched_leg *k = &s->leg[leg];
+	double weight;
 
 	heap_remove(s, conn, leg);
 	*pick = (struct sched_pick) {pop(s, &k->head, &k->tail), leg, false, 0};
@@ -285,7 +288,8 @@ static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sc
 		k->watched = 0;
 		pick->drained = true;
 	}
-	k->sent += ewma_weight(s, now_us);
+	weight = ewma_weight(s, now_us); /* it may rescale all that was sent */
+	k->sent += weight;
 	c->n_cells--;
 	c->destroyed = 0;
 	if (k->n)

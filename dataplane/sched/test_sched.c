@@ -153,6 +153,12 @@ static void test_lists(void **state)
 	sched_sleep(&s, 1);
 	assert_int_equal(sched_ready(&s).head, SLOT_NONE);
 	assert_int_equal(s.list[SCHED_LATER].head, SLOT_NONE);
+	/* TCP had no room while it was served: it waits for TCP, not for its turn. */
+	sched_served(&s, 1);
+	assert_int_equal(sched_ready(&s).head, SLOT_NONE);
+	assert_int_equal(s.list[SCHED_LATER].head, SLOT_NONE);
+	sched_wake(&s, 1);
+	assert_int_equal(sched_ready(&s).head, 1);
 	sched_fini(&s);
 }
 
