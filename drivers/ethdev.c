@@ -350,6 +350,16 @@ static unsigned tx_burst(const struct ethdev *e, struct port_stats *st, unsigned
 	return k;
 }
 
+/* memif's driver has taken references to a chain of lent memory for which its ring had no room, and
+ * takes them again with the next try. Nobody else holds segments that wait for the port. */
+static void tx_refused(const struct ethdev *e, struct rte_mbuf *m)
+{
+	if (e->tx_burst == PORT_BURST)
+		return;
+	for (; m; m = m->next)
+		rte_mbuf_refcnt_set(m, 1);
+}
+
 unsigned ethdev_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n)
 {
 	struct ethdev *e = p->priv;
@@ -363,8 +373,10 @@ unsigned ethdev_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigned n)
 		unsigned k = ready ? tx_burst(e, st, q, m + done, ready) : 0;
 
 		done += k;
-		if (k < ready)
+		if (k < ready) {
+			tx_refused(e, m[done]);
 			break;
+		}
 		if (ready < some && !tx_mend(e, st, &m[done]))
 			done++;
 	}
