@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "dataplane/cipher/cipher.h"
+#include "dataplane/cipher/forget.h"
 
 #define IFMA   __attribute__((target("avx512f,avx512ifma")))
 #define INLINE static inline __attribute__((always_inline))
@@ -181,4 +182,5 @@ IFMA void modexp_run(const struct modexp *e, const uint64_t in[MODEXP_RUNS * MOD
 	mul(w.x, w.x, w.y, m, k0);
 	memcpy(out, w.x, sizeof(w.x));
 	wipe(&w, sizeof(w));
+	kernel_forget();
 }

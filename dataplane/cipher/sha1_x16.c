@@ -203,6 +203,8 @@ WIDE void sha1_cells_x16(struct sha1 *const *s, const uint8_t *const *payload,
 	uint32_t end[5][SHA1_LANES], words[5];
 	struct lanes l;
 
+	if (!n)
+		return;
 	l.is_short = l.is_long = 0;
 	for (unsigned i = 0; i < n; i++)
 		lane_fill(&l, i, s[i], payload[i]);

@@ -3,6 +3,7 @@
  * scalar or a point. The twin is OpenSSL, one by one (x25519.c). */
 #include <immintrin.h>
 
+#include "dataplane/cipher/forget.h"
 #include "dataplane/cipher/x25519_kernel.h"
 
 #define WIDE   __attribute__((target("avx512f,avx512dq,avx512vl,avx512ifma")))
@@ -321,21 +322,6 @@ static WIDE void quotients(uint64_t (*out)[4][X25519_LANES], struct fe *x, struc
 	wipe(&q, sizeof(q));
 }
 
-/* What registers and the stack below still hold of scalars and points. */
-static WIDE __attribute__((noinline)) void forget(void)
-{
-	uint8_t below[8192]; /* the deepest of what was called takes less */
-
-	wipe(below, sizeof(below));
-	_mm256_zeroall();
-	__asm__ volatile(".irp n,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
-			 "vpxorq %%zmm\\n, %%zmm\\n, %%zmm\\n\n\t"
-			 ".endr" ::
-				 : "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22",
-				   "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",
-				   "xmm30", "xmm31");
-}
-
 /* ---- any point: the ladder of RFC 7748 section 5 ---- */
 
 /* Two points whose difference is the input, as X + Z and X - Z of each: all that a step looks at.
@@ -404,7 +390,7 @@ WIDE void x25519_ifma(uint64_t (*out)[4][X25519_LANES], const uint64_t (*k)[4][X
 	quotients(out, x, z, n);
 	wipe(x, sizeof(x));
 	wipe(z, sizeof(z));
-	forget();
+	kernel_forget();
 }
 
 /* ---- the base point: from the right, with its doublings known (Oliveira, Lopez, Hisil,
@@ -482,7 +468,7 @@ WIDE void x25519_base_ifma(uint64_t (*out)[4][X25519_LANES], const uint64_t (*k)
 	wipe(&r, sizeof(r));
 	wipe(x, sizeof(x));
 	wipe(z, sizeof(z));
-	forget();
+	kernel_forget();
 }
 
 /* ---- the table ---- */
