@@ -53,6 +53,8 @@ int said_open(struct said *s, const char *who);
 void said_close(struct said *s);
 /* Logs every line that is there. */
 void said_read(struct said *s);
+/* The child is gone: half a line is all there will be. */
+void said_end(struct said *s);
 
 /* Starts argv in a child that dies with us. drop: as that user, when not NULL; said_fd: becomes its
  * standard output and error. Its pid, or -1 with errno. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #define PIPE_LEN (1 << 20) /* what a child may say while we are busy; asked for, not needed */
@@ -44,12 +45,23 @@ static void take(enum log_level level, const char *text)
 			write_out(targets[i].fd, line, len);
 }
 
+/* As User, whom what lies at this path may belong to: a link to a file of root's is not followed
+ * with root's rights, here or when the file is opened again for a rotation. */
 static int open_file(const char *path, const struct identity *user)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	int fd, saved;
 
-	if (fd >= 0 && user->has && fchown(fd, user->uid, user->gid) < 0)
-		log_warn("%s: %s", path, strerror(errno));
+	if (user->has) {
+		setfsgid(user->gid);
+		setfsuid(user->uid); /* takes the rights over files with it */
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	saved = errno;
+	if (user->has) {
+		setfsuid(geteuid());
+		setfsgid(getegid());
+	}
+	errno = saved;
 	return fd;
 }
 
@@ -140,12 +152,22 @@ void said_read(struct said *s)
 	char buf[4096];
 	ssize_t n;
 
-	while ((n = read(s->in, buf, sizeof(buf))) > 0) {
+	/* No more than a pipe holds: who never stops talking must not keep us. */
+	for (unsigned k = 0; k < PIPE_LEN / sizeof(buf); k++) {
+		n = read(s->in, buf, sizeof(buf));
 		for (ssize_t i = 0; i < n; i++) {
 			if (buf[i] != '\n')
 				s->line[s->len++] = buf[i];
 			if (s->len == LOGS_LINE || (buf[i] == '\n' && s->len))
 				one_line(s);
 		}
+		if (n <= 0)
+			break;
 	}
+}
+
+void said_end(struct said *s)
+{
+	if (s->len)
+		one_line(s);
 }

@@ -181,8 +181,10 @@ static void reap(struct parent *p)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		hear(p); /* its last words first */
 		for (int i = 0; i < N_CHILDREN; i++) {
-			if (p->child[i].pid == pid)
-				child_ended(p, &p->child[i], status, pid);
+			if (p->child[i].pid != pid)
+				continue;
+			said_end(&p->child[i].said);
+			child_ended(p, &p->child[i], status, pid);
 		}
 	}
 }

@@ -77,7 +77,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[1024];
 	va_list args;
-	size_t used, head = 0;
+	size_t used, end, head = 0;
 	int n;
 
 	if (!log_enabled(level))
@@ -90,7 +90,10 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	n = vsnprintf(line + used, sizeof(line) - used - 1, fmt, args);
 	va_end(args);
-	used = MIN(used + (size_t)MAX(n, 0), sizeof(line) - 2);
+	end = MIN(used + (size_t)MAX(n, 0), sizeof(line) - 2);
+	for (; used < end; used++) /* what others say must not begin a line of ours */
+		if ((unsigned char)line[used] < ' ' || line[used] == 0x7f)
+			line[used] = '?';
 	if (out.take) {
 		out.take(level, line);
 		return;
