@@ -10,6 +10,7 @@
 #define MISSING_RETRY_S	  (90 * 60)
 #define BANDWIDTH_GAP_S	  (3 * 3600)
 #define BANDWIDTH_EARLY_S 86400
+#define BANDWIDTH_TEST_S  30 /* from the test's first cell until its seconds are counted */
 #define LOOK_S		  60
 #define OVERLOAD_S	  (72 * 3600)
 #define DIR_RATE_MIN	  51200
@@ -224,10 +225,14 @@ static void check_bandwidth(struct dir *d, int64_t now)
 {
 	struct publisher *p = &d->pub;
 	uint32_t was = p->observed, is = observed_now(d);
+	int64_t settled = d->bandwidth_test_at + BANDWIDTH_TEST_S;
 
 	if (!p->made_at || now - d->started > BANDWIDTH_EARLY_S)
 		return;
-	if (was && now - p->bandwidth_changed_at < BANDWIDTH_GAP_S)
+	/* What was published before our own bandwidth test had shown anything is no figure: it may
+	 * be corrected once. */
+	if (was && now - p->bandwidth_changed_at < BANDWIDTH_GAP_S &&
+	    !(p->made_at < settled && now >= settled))
 		return;
 	if (was != is && (!was || is > 2 * (uint64_t)was || is < was / 2))
 		publish_dirty(d, "bandwidth has changed");
