@@ -177,7 +177,7 @@ int config_resolve(struct config *c, const struct config *old, config_find find,
 
 	if (!c->n_address_names)
 		return 0;
-	if (old && same_lines(&c->address_lines, &old->address_lines)) {
+	if (old && !old->unresolved && same_lines(&c->address_lines, &old->address_lines)) {
 		keep(c, old);
 	} else {
 		for (int i = 0; i < c->address_lines.n; i++)
@@ -189,5 +189,6 @@ int config_resolve(struct config *c, const struct config *old, config_find find,
 			keep(c, old);
 	}
 	derive_outbound(c, m);
-	return m->n_errors == before ? 0 : ERR_CONFIG;
+	c->unresolved = m->n_errors != before;
+	return c->unresolved ? ERR_CONFIG : 0;
 }

@@ -93,6 +93,7 @@ struct config {
 	char *keys_dir, *cache_dir; /* KeyDirectory, CacheDirectory or their defaults */
 	const char *address_names[CONFIG_NAMES]; /* Address lines that config_resolve looks up */
 	int n_address_names;
+	bool unresolved;	    /* a name failed: it is looked up again with the next SIGHUP */
 	struct config_lines *lines; /* config's own: where each option stood */
 };
 

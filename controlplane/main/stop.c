@@ -75,7 +75,9 @@ static void reload(struct control *c)
 		m.lines = fresh.lines;
 		config_resolve(&fresh, &c->config, NULL, &m);
 		struct config old = c->config;
-		bool same = config_same(&old, &fresh);
+		bool same = config_same(&old, &fresh) &&
+			    addr_same_ip(&old.address4, &fresh.address4) &&
+			    addr_same_ip(&old.address6, &fresh.address6);
 
 		c->config = fresh;
 		log_set_level(config_log_level(&c->config));
