@@ -74,8 +74,9 @@ struct link_peer {
 	uint8_t link_proto;
 	bool initiator; /* we dialled */
 	bool canonical; /* the peer is where it says, or where the consensus says, that it is */
-	bool named_us;	/* its NETINFO named one of our published addresses */
-	bool local;	/* from a private address */
+	bool named_us;	/* its NETINFO named one of our published addresses: this one */
+	struct addr named;
+	bool local; /* from a private address */
 	bool has_ed;
 	uint8_t rsa_id[KEYS_RSA_ID], ed_id[KEYS_ED_ID]; /* zero for clients */
 	struct addr local_addr, remote;

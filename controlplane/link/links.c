@@ -11,11 +11,12 @@
 #define RETRY_US       1000000
 #define AGE_US	       60000000 /* between two looks for links that are too old */
 #define BURST	       16	/* handshakes at once: about 1 MB */
-#define TAG_VERSION    1
+#define TAG_VERSION    2
 
 /* What CONN_READY's tag holds, for the control after us. */
 struct tag {
-	uint8_t version, has_ed, named_us, _pad[5];
+	uint8_t version, has_ed, named_us, named_family, _pad[4];
+	uint8_t named[16];
 	uint8_t rsa_id[KEYS_RSA_ID], ed_id[KEYS_ED_ID];
 	uint8_t since_s[8]; /* seconds since 1970, wire order */
 };
@@ -216,9 +217,12 @@ void link_end(struct links *l, struct link *k, enum ctl_why why, unsigned reason
 
 static void ready_of(const struct links *l, const struct link *k, struct ctl_conn_ready *r)
 {
-	struct tag tag = {
-		.version = TAG_VERSION, .has_ed = k->peer.has_ed, .named_us = k->peer.named_us};
+	struct tag tag = {.version = TAG_VERSION,
+			  .has_ed = k->peer.has_ed,
+			  .named_us = k->peer.named_us,
+			  .named_family = k->peer.named.family};
 
+	memcpy(tag.named, k->peer.named.ip, sizeof(tag.named));
 	memset(r, 0, sizeof(*r));
 	r->link_proto = k->peer.link_proto;
 	r->peer = k->peer.kind;
@@ -435,6 +439,8 @@ int links_replayed(struct links *l, wid conn, const struct addr *local, const st
 	k->peer.link_proto = ready->link_proto;
 	k->peer.canonical = ready->canonical;
 	k->peer.named_us = tag.named_us;
+	k->peer.named.family = tag.named_family;
+	memcpy(k->peer.named.ip, tag.named, sizeof(tag.named));
 	k->peer.has_ed = tag.has_ed;
 	memcpy(k->peer.rsa_id, tag.rsa_id, sizeof(k->peer.rsa_id));
 	memcpy(k->peer.ed_id, tag.ed_id, sizeof(k->peer.ed_id));
@@ -583,25 +589,28 @@ void links_set_addresses(struct links *l, const struct addr *addrs, unsigned n)
 	memcpy(l->ours, addrs, l->n_ours * sizeof(addrs[0]));
 }
 
+static void reclassify(struct links *l, struct link *k)
+{
+	struct link_peer *p = &k->peer;
+	const uint8_t *ed = p->has_ed ? p->ed_id : NULL;
+	bool was = p->canonical;
+
+	if (k->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
+		return;
+	p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed)
+			  ? CTL_PEER_RELAY
+			  : CTL_PEER_UNKNOWN_RELAY;
+	if (l->config.listed_at && l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
+		p->canonical = true;
+	if (p->canonical != was)
+		reach_rank(l, k);
+}
+
 void links_reclassify(struct links *l)
 {
-	for (uint32_t i = 0; i < l->slots.n_touched; i++) {
-		struct link_peer *p = &link_at(l, i)->peer;
-		const uint8_t *ed = p->has_ed ? p->ed_id : NULL;
-		bool was;
-
-		if (link_at(l, i)->state != LINK_OPEN || p->kind == CTL_PEER_CLIENT)
-			continue;
-		p->kind = l->config.known && l->config.known(l->config.arg, p->rsa_id, ed)
-				  ? CTL_PEER_RELAY
-				  : CTL_PEER_UNKNOWN_RELAY;
-		was = p->canonical;
-		if (l->config.listed_at &&
-		    l->config.listed_at(l->config.arg, p->rsa_id, ed, &p->remote))
-			p->canonical = true;
-		if (p->canonical != was)
-			reach_rank(l, link_at(l, i));
-	}
+	for (uint32_t i = 0; i < l->slots.n_touched; i++)
+		if (slots_live(&l->slots, i))
+			reclassify(l, link_at(l, i));
 }
 
 const struct link_peer *link_peer(const struct links *l, wid conn)

@@ -331,11 +331,21 @@ void reach_rank(struct links *l, const struct link *k)
 void reach_age(struct links *l)
 {
 	for (uint32_t i = 0; i < l->slots.n_touched; i++) {
-		struct link *k = link_at(l, i); /* one that is free looks like a client's */
+		struct link *k = slots_live(&l->slots, i) ? link_at(l, i) : NULL;
 
-		if (k->peer.kind != CTL_PEER_CLIENT && l->now_us - k->peer.since_us > LINK_OLD_US)
+		if (k && k->peer.kind != CTL_PEER_CLIENT &&
+		    l->now_us - k->peer.since_us > LINK_OLD_US)
 			retire(l, k);
 	}
+}
+
+/* Whether it dialled an address that is ours today, and may prove it. */
+static bool names_ours(const struct links *l, const struct link_peer *p)
+{
+	for (unsigned i = 0; i < l->n_ours; i++)
+		if (addr_same_ip(&p->named, &l->ours[i]))
+			return !p->local || l->config.allow_private;
+	return false;
 }
 
 bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int family, bool give_up)
@@ -347,7 +357,7 @@ bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int fam
 		const struct link_peer *p = &link_at(l, at)->peer;
 
 		if (memcmp(p->rsa_id, rsa_id, KEYS_RSA_ID) ||
-		    (!p->initiator && p->remote.family == family))
+		    (!p->initiator && p->remote.family == family && names_ours(l, p)))
 			continue;
 		is_there = true;
 		if (give_up)

@@ -263,6 +263,7 @@ static void note_ours(struct links *l, struct link *k, const struct netinfo *n)
 {
 	struct link_peer *p = &k->peer;
 
+	p->named = n->other;
 	for (unsigned i = 0; i < l->n_ours; i++)
 		p->named_us |= addr_same_ip(&n->other, &l->ours[i]);
 	if (p->named_us && !p->initiator && (!p->local || l->config.allow_private))

@@ -184,8 +184,11 @@ void reach_answered(void *arg, wid conn)
 {
 	struct control *c = arg;
 	const struct link_peer *p = link_peer(c->links, conn);
+	const struct addr *ours =
+		p && p->remote.family == 6 ? &c->config.address6 : &c->config.address4;
 
-	if (p && !p->initiator && p->named_us &&
+	/* A link that dialled an address of before says nothing about today's. */
+	if (p && !p->initiator && p->named_us && addr_same_ip(&p->named, ours) &&
 	    (!p->local || c->config.extend_allow_private_addresses))
 		dir_set_reachable(c->dir, p->remote.family);
 }

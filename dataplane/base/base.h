@@ -415,6 +415,11 @@ uint32_t ring_space(struct ring *r);
  * returns its length; 0 when there is none; ERR_MALFORMED when the other side's index or length is
  * out of bounds (the ring is then emptied). Fields are to be looked at only in buf. */
 int ring_recv(struct ring *r, uint8_t *buf, bool wipe_slots);
+/* Whether a message waits for us. */
+static inline bool ring_waits(const struct ring *r)
+{
+	return __atomic_load_n(&r->shared->head, __ATOMIC_ACQUIRE) != r->tail;
+}
 static inline bool ring_consumer_sleeps(const struct ring *r)
 {
 	return __atomic_load_n(&r->shared->sleeping, __ATOMIC_SEQ_CST) != 0;

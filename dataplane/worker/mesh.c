@@ -143,8 +143,8 @@ static void do_leg_make(struct worker *w, const struct mesh_msg *m)
 
 	/* Control wrote CONN_READY into our ring before it had the circuit's worker extend, but
 	 * that came here faster: what stands in the ring is read first. */
-	for (int i = 0;
-	     i < READY_READS && conn != SLOT_NONE && link_of(&w->links, conn)->state == LINK_HELD;
+	for (int i = 0; ring_waits(&w->down) && i < READY_READS && conn != SLOT_NONE &&
+			link_of(&w->links, conn)->state == LINK_HELD;
 	     i++)
 		ctl_in(w);
 	on_leg_make(w, m->from, m->to, m->command, m->payload);
