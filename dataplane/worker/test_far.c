@@ -353,12 +353,13 @@ static void test_resolve(void **state)
 static void test_a_turn_is_bounded(void **state)
 {
 	enum { STREAMS = 20, WRITES = 5, SHARE = 8 }; /* 41 cells each */
-	struct worker *w = &h.workers[0];
+	struct worker *w;
 	struct peer_circ *c;
 	wid stream[STREAMS];
 	uint32_t before;
 
 	house_open(&h, 1, 77, NULL);
+	w = &h.workers[0];
 	h.answer = ANSWER_DIR;
 	c = made(house_link(&h));
 	for (uint16_t i = 0; i < STREAMS; i++) {
