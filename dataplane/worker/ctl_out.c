@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AWAY_US	    2000000 /* a ring from which nothing was taken for so long has nobody behind it */
-#define UP_RESERVED 512	    /* slots kept for closings */
+#define AWAY_US	      2000000 /* a ring from which nothing was taken for so long has nobody behind it */
+#define UP_RESERVED   512     /* slots kept for closings */
+#define WAKE_AGAIN_US 1000
 
 /* Whether control takes what we send: its index moves, or there is nothing to take. */
 static bool control_away(struct worker *w)
@@ -104,8 +105,16 @@ void ctl_wake(struct worker *w)
 {
 	uint64_t one = 1;
 
-	if (w->up.head == w->up_tail || !ring_consumer_sleeps(&w->up) || w->wake_control_fd < 0)
+	if (w->up.head == w->up_tail || w->wake_control_fd < 0)
 		return;
+	control_away(w); /* what it has taken since the last message */
+	if (w->up.head == w->up_tail || !ring_consumer_sleeps(&w->up))
+		return;
+	/* Once for what is there: it needs a moment to wake, and a turn is shorter. */
+	if (w->woken_head == w->up.head && w->now_us - w->woken_us < WAKE_AGAIN_US)
+		return;
+	w->woken_head = w->up.head;
+	w->woken_us = w->now_us;
 	if (write(w->wake_control_fd, &one, sizeof(one)) < 0)
 		return; /* it is awake already */
 }

@@ -106,6 +106,8 @@ struct worker {
 	uint32_t epoch;
 	uint64_t up_stuck_us; /* since when control takes nothing from a ring with messages */
 	uint32_t up_tail;
+	uint32_t woken_head; /* up.head when control was last woken, at woken_us */
+	uint64_t woken_us;
 	int wake_fd, wake_control_fd;
 	uint32_t replay_at; /* next conn, then next circuit, to tell a new control; REPLAY_NONE */
 	bool stopping;	    /* SHUTDOWN came */
@@ -115,6 +117,7 @@ struct worker {
 	uint32_t idle_turns;
 	bool worked; /* this turn moved something */
 	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
+	uint64_t worked_us; /* the end of the last turn that moved something */
 	uint32_t busy_permille;
 	uint64_t refill_us;
 	struct net_rx *rx;
