@@ -9,7 +9,6 @@
 #define IDLE_SPIN     200  /* empty turns before the first sleep */
 #define NAP_QUEUED_US 100  /* longest sleep while a cell is queued */
 #define NAP_US	      1000 /* and else: TCP's timers count in milliseconds */
-#define NAP_LEAST_US  10
 #define PUBLISH_US    100000
 #define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
 
@@ -45,24 +44,13 @@ static void publish(struct worker *w)
 	__atomic_store_n(&f->beat_us, w->now_us, __ATOMIC_RELEASE);
 }
 
-/* A port that wakes nobody is looked at again after a quarter of the time that nothing came: a gap
- * between bursts costs a cell little, an idle relay soon sleeps its full naps. */
-static long nap_us(const struct worker *w)
-{
-	uint64_t most = slots_in_use(&w->sched) ? NAP_QUEUED_US : NAP_US;
-	uint64_t quarter = (w->now_us - w->worked_us) / 4;
-
-	if (port_fd(w->port, w->index) >= 0)
-		return (long)most;
-	return (long)MIN(MAX(quarter, (uint64_t)NAP_LEAST_US), most);
-}
-
 /* Sleeps until a frame, a message or the time comes. */
 static void nap(struct worker *w)
 {
 	struct pollfd fds[2] = {{.fd = port_fd(w->port, w->index), .events = POLLIN},
 				{.fd = w->wake_fd, .events = POLLIN}};
-	struct timespec limit = {0, nap_us(w) * 1000};
+	long us = slots_in_use(&w->sched) ? NAP_QUEUED_US : NAP_US;
+	struct timespec limit = {0, us * 1000};
 	uint64_t wakes;
 
 	__atomic_store_n(&w->down.shared->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -98,7 +86,6 @@ void worker_run(struct worker *w)
 			w->figures->busy_turns++;
 			w->busy_ns += (end - start) * 1000;
 			w->idle_turns = 0;
-			w->worked_us = end;
 		} else if (!w->plane->busy_poll && ++w->idle_turns > IDLE_SPIN &&
 			   !tcp_busy(w->tcp)) {
 			nap(w);
