@@ -117,7 +117,6 @@ struct worker {
 	uint32_t idle_turns;
 	bool worked; /* this turn moved something */
 	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
-	uint64_t worked_us; /* the end of the last turn that moved something */
 	uint32_t busy_permille;
 	uint64_t refill_us;
 	struct net_rx *rx;
