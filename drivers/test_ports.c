@@ -382,7 +382,8 @@ static int memif_peer(const char *spec)
 	return 0;
 }
 
-static void test_memif(void **state)
+/* how: what stands behind the client's socket. */
+static void memif_echo(const char *how)
 {
 	char dir[] = "/tmp/ramson-memif-XXXXXX", spec[64], peer[64], path[40];
 	struct port_tuple t = tuple(false, 9);
@@ -394,7 +395,7 @@ static void test_memif(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	snprintf(spec, sizeof(spec), "memif:%s,server", path);
-	snprintf(peer, sizeof(peer), "memif:%s", path);
+	snprintf(peer, sizeof(peer), "memif:%s%s", path, how);
 	open_or_fail(&p, spec, &one_queue);
 	port_close(&p);
 	open_or_fail(&p, spec, &one_queue); /* over the socket that the first one left, if it did */
@@ -420,6 +421,12 @@ static void test_memif(void **state)
 	port_close(&p);
 	unlink(path);
 	rmdir(dir);
+}
+
+static void test_memif(void **state)
+{
+	memif_echo("");
+	memif_echo(",zero-copy");
 }
 
 /* ---- pci: the path of cards, on devices that need none ---- */
@@ -505,6 +512,7 @@ static void test_errors(void **state)
 		{"af_packet:averyveryverylongname", "not the name"},
 		{"af_packet_pmd:nosuchif", "nosuchif"},
 		{"memif:/x,sevrer", "memif:SOCKET"},
+		{"memif:/x,server,zero-copy", "memif:SOCKET"}, /* only a client lends */
 		{"pci:0000:ff:1f.7", "dpdk-devbind"},
 		{"tap:a,b", "not a name"},
 	};
