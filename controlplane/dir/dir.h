@@ -98,55 +98,25 @@ void dir_target_of(struct dir_target *t, const struct dir_node *n);
 /* Is rsa_id one of the configured authorities? */
 bool dir_is_authority(const struct dir *d, const uint8_t rsa_id[20]);
 
-/* ---- consensus parameters: X(name, default, min, max, ctl parameter it goes to or -1) ---- */
-#define DIR_PARAMS(X)                                                                              \
-	X(circwindow, 1000, 100, 1000, CTL_PARAM_CIRCWINDOW)                                       \
-	X(sendme_emit_min_version, 1, 0, 255, CTL_PARAM_SENDME_EMIT_MIN)                           \
-	X(sendme_accept_min_version, 0, 0, 255, CTL_PARAM_SENDME_ACCEPT_MIN)                       \
-	X(circ_max_cell_queue_size, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX)                 \
-	X(circ_max_cell_queue_size_out, 2500, 50, INT32_MAX, CTL_PARAM_CELL_QUEUE_MAX_OUT)         \
-	X(cellq_high, 256, 1, 1000, CTL_PARAM_CELLQ_HIGH)                                          \
-	X(cellq_low, 10, 1, 1000, CTL_PARAM_CELLQ_LOW)                                             \
-	X(CircuitPriorityHalflifeMsec, 30000, 1, INT32_MAX, CTL_PARAM_EWMA_HALFLIFE_MS)            \
-	X(KISTSchedRunInterval, 2, 2, 100, CTL_PARAM_KIST_INTERVAL_MS)                             \
-	X(nf_ito_low, 1500, 0, 60000, CTL_PARAM_NF_ITO_LOW)                                        \
-	X(nf_ito_high, 9500, 0, 60000, CTL_PARAM_NF_ITO_HIGH)                                      \
-	X(nf_pad_before_usage, 1, 0, 1, CTL_PARAM_NF_PAD_BEFORE_USAGE)                             \
-	X(nf_pad_relays, 0, 0, 1, CTL_PARAM_NF_PAD_RELAYS)                                         \
-	X(nf_conntimeout_relays, 3600, 60, 604800, CTL_PARAM_NF_CONNTIMEOUT_RELAYS)                \
-	X(AllowNonearlyExtend, 0, 0, 1, CTL_PARAM_ALLOW_NONEARLY_EXTEND)                           \
-	X(ExtendByEd25519ID, 0, 0, 1, -1)                                                          \
-	X(MaxOnionQueueDelay, 1750, 1, INT32_MAX, -1)                                              \
-	X(onion_queue_wait_cutoff, 5, 1, INT32_MAX, -1)                                            \
-	X(overload_onionskin_ntor_scale_percent, 1000, 0, 100000, -1)                              \
-	X(overload_onionskin_ntor_period_secs, 21600, 0, INT32_MAX, -1)                            \
-	X(publish_dummy_tap_key, 1, 0, 1, -1)                                                      \
-	X(onion_key_rotation_days, 28, 1, 90, -1)                                                  \
-	X(onion_key_grace_period_days, 7, 1, 90, -1)                                               \
-	X(assume_reachable, 0, 0, 1, -1)                                                           \
-	X(assume_reachable_ipv6, 0, 0, 1, -1)                                                      \
-	X(refuseunknownexits, 1, 0, 1, -1)                                                         \
-	X(allow_network_reentry, 0, 0, 1, -1)                                                      \
-	X(exit_dns_timeout, 1000, 1, 120000, -1)                                                   \
-	X(exit_dns_num_attempts, 2, 0, 255, -1)                                                    \
-	X(HiddenServiceEnableIntroDoSDefense, 0, 0, 1, -1)                                         \
-	X(HiddenServiceEnableIntroDoSRatePerSec, 25, 0, INT32_MAX, -1)                             \
-	X(HiddenServiceEnableIntroDoSBurstPerSec, 200, 0, INT32_MAX, -1)                           \
-	X(DoSRefuseSingleHopClientRendezvous, 0, 0, 1, -1)
+/* ---- consensus parameters (interop section 3; the table is params.def) ---- */
 enum dir_param_id {
-#define X(name, ...) DIR_PARAM_##name,
-	DIR_PARAMS(X) N_DIR_PARAMS
-#undef X
+#define PARAM(id, ...) DIR_PARAM_##id,
+#include "controlplane/dir/params.def"
+#undef PARAM
+	N_DIR_PARAMS
 };
 struct dir_param_row {
-	const char *name; /* as in the consensus (with '-' where it has them) */
+	const char *name; /* as in the consensus */
 	int32_t dflt, min, max;
 	int ctl; /* enum ctl_param_id, or -1: control's own */
 };
+/* NULL behind the last. */
 const struct dir_param_row *dir_param_row_at(enum dir_param_id id);
-/* The value in force: of the consensus, clamped; or the default. */
-int32_t dir_param(const struct dir *d, enum dir_param_id id);
-/* Calls set for each parameter that goes to the dataplane: at start and after each change. */
+/* The value in force: of the torrc, taken as it is; else of the consensus, clamped; else the
+ * default. */
+int64_t dir_param(const struct dir *d, enum dir_param_id id);
+/* Calls set for each parameter that goes to the dataplane: at every attach, after each new
+ * consensus and after SIGHUP. */
 void dir_params_push(const struct dir *d, void (*set)(void *ctx, int ctl_param, int64_t value),
 		     void *ctx);
 

@@ -4,64 +4,71 @@
 const char dir_proto_line[] = "Cons=1-2 Desc=1-3 DirCache=2 FlowCtrl=1 HSIntro=4 HSRend=1-2 "
 			      "Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4";
 
-/* Names with '-' cannot be C names: here are those as the consensus has them. */
+#define OWN (-1)
 static const struct dir_param_row rows[N_DIR_PARAMS] = {
-#define X(name, dflt, min, max, ctl) [DIR_PARAM_##name] = {#name, dflt, min, max, ctl},
-	DIR_PARAMS(X)
-#undef X
+#define PARAM(id, name, dflt, min, max, ctl, torrc) {name, dflt, min, max, ctl},
+#include "controlplane/dir/params.def"
+#undef PARAM
 };
-static const struct {
-	enum dir_param_id id;
-	const char *name;
-} dashed[] = {
-	{DIR_PARAM_publish_dummy_tap_key, "publish-dummy-tap-key"},
-	{DIR_PARAM_onion_key_rotation_days, "onion-key-rotation-days"},
-	{DIR_PARAM_onion_key_grace_period_days, "onion-key-grace-period-days"},
-	{DIR_PARAM_assume_reachable, "assume-reachable"},
-	{DIR_PARAM_assume_reachable_ipv6, "assume-reachable-ipv6"},
-	{DIR_PARAM_allow_network_reentry, "allow-network-reentry"},
-};
-
-static const char *param_name(enum dir_param_id id)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(dashed); i++)
-		if (dashed[i].id == id)
-			return dashed[i].name;
-	return rows[id].name;
-}
 
 const struct dir_param_row *dir_param_row_at(enum dir_param_id id)
 {
-	static struct dir_param_row named[N_DIR_PARAMS];
-
-	if ((unsigned)id >= N_DIR_PARAMS)
-		return NULL;
-	named[id] = rows[id];
-	named[id].name = param_name(id);
-	return &named[id];
+	return (unsigned)id < N_DIR_PARAMS ? &rows[id] : NULL;
 }
 
+/* Negative: nothing. */
+static int64_t torrc_says(const struct config *c, enum dir_param_id id)
+{
+#define NO	     -1
+#define AUTO(field)  c->field
+#define GIVEN(field) c->field ? c->field : -1
+#define MSEC(field)  c->field < 0 ? -1 : (int64_t)(c->field * 1000)
+#define PARAM(id, name, dflt, min, max, ctl, torrc)                                                \
+	case DIR_PARAM_##id:                                                                       \
+		return torrc;
+	switch (id) {
+#include "controlplane/dir/params.def"
+	case N_DIR_PARAMS:
+		break;
+	}
+#undef PARAM
+	return -1;
+}
+
+static int row_of(struct bytes name)
+{
+	for (int i = 0; i < N_DIR_PARAMS; i++)
+		if (bytes_are(name, rows[i].name))
+			return i;
+	return -1;
+}
+
+/* Of a name that stands twice the first readable value counts, as in tor. */
 static void param_take(int32_t values[N_DIR_PARAMS], bool given[N_DIR_PARAMS], struct bytes word)
 {
 	const uint8_t *eq = memchr(word.p, '=', word.len);
-	struct bytes name, value;
+	size_t name_len = eq ? (size_t)(eq - word.p) : word.len;
+	int i = row_of(bytes_of(word.p, name_len));
 	int64_t v;
 
-	if (!eq)
+	if (!eq || i < 0 || given[i] ||
+	    number_get(bytes_of(eq + 1, word.len - name_len - 1), INT32_MIN, INT32_MAX, &v))
 		return;
-	name = bytes_of(word.p, (size_t)(eq - word.p));
-	value = bytes_of(eq + 1, word.len - name.len - 1);
-	if (number_get(value, INT32_MIN, INT32_MAX, &v))
-		return;
-	for (unsigned i = 0; i < N_DIR_PARAMS; i++) {
-		if (!bytes_are(name, param_name(i)))
-			continue;
-		if (v < rows[i].min || v > rows[i].max)
-			log_info("Consensus parameter %s=%lld is out of its bounds; clamped.",
-				 param_name(i), (long long)v);
-		values[i] = (int32_t)MIN(MAX(v, rows[i].min), rows[i].max);
-		given[i] = true;
-	}
+	if (v < rows[i].min || v > rows[i].max)
+		log_info("Consensus parameter %s=%lld is out of its bounds; clamped.", rows[i].name,
+			 (long long)v);
+	values[i] = (int32_t)MIN(MAX(v, rows[i].min), rows[i].max);
+	given[i] = true;
+}
+
+/* Those whose bounds or default are another's value. */
+static void params_join(int32_t v[N_DIR_PARAMS], const bool given[N_DIR_PARAMS])
+{
+	if (!given[DIR_PARAM_circ_max_cell_queue_size_out])
+		v[DIR_PARAM_circ_max_cell_queue_size_out] = v[DIR_PARAM_circ_max_cell_queue_size];
+	v[DIR_PARAM_nf_ito_high] = MAX(v[DIR_PARAM_nf_ito_high], v[DIR_PARAM_nf_ito_low]);
+	v[DIR_PARAM_onion_key_grace_period_days] =
+		MIN(v[DIR_PARAM_onion_key_grace_period_days], v[DIR_PARAM_onion_key_rotation_days]);
 }
 
 void params_read(int32_t values[N_DIR_PARAMS], struct bytes args)
@@ -72,20 +79,14 @@ void params_read(int32_t values[N_DIR_PARAMS], struct bytes args)
 		values[i] = rows[i].dflt;
 	while (args.len)
 		param_take(values, given, word_next(&args));
-	/* two whose bounds or default are another's value */
-	if (!given[DIR_PARAM_circ_max_cell_queue_size_out])
-		values[DIR_PARAM_circ_max_cell_queue_size_out] =
-			values[DIR_PARAM_circ_max_cell_queue_size];
-	values[DIR_PARAM_nf_ito_high] =
-		MAX(values[DIR_PARAM_nf_ito_high], values[DIR_PARAM_nf_ito_low]);
-	values[DIR_PARAM_onion_key_grace_period_days] =
-		MIN(values[DIR_PARAM_onion_key_grace_period_days],
-		    values[DIR_PARAM_onion_key_rotation_days]);
+	params_join(values, given);
 }
 
-int32_t dir_param(const struct dir *d, enum dir_param_id id)
+int64_t dir_param(const struct dir *d, enum dir_param_id id)
 {
-	return d->params[id];
+	int64_t v = torrc_says(d->config, id);
+
+	return v < 0 ? d->params[id] : v;
 }
 
 void dir_params_push(const struct dir *d, void (*set)(void *ctx, int ctl_param, int64_t value),
@@ -93,7 +94,7 @@ void dir_params_push(const struct dir *d, void (*set)(void *ctx, int ctl_param, 
 {
 	for (unsigned i = 0; i < N_DIR_PARAMS; i++)
 		if (rows[i].ctl >= 0)
-			set(ctx, rows[i].ctl, d->params[i]);
+			set(ctx, rows[i].ctl, dir_param(d, i));
 }
 
 /* ---- protocols: "Name=1-3,5", numbers up to 63, as one mask ---- */

@@ -298,6 +298,16 @@ static void parameters(void **state)
 		{"circwindow", DIR_PARAM_circwindow, 1000},
 		{"Circwindow=500", DIR_PARAM_circwindow, 1000},
 		{"a=1 circwindow=500 b=2", DIR_PARAM_circwindow, 500},
+		{"circwindow=500 circwindow=600", DIR_PARAM_circwindow, 500},
+		{"circwindow=x circwindow=600", DIR_PARAM_circwindow, 600},
+		{"circwindow=1 circwindow=600", DIR_PARAM_circwindow, 100},
+		{"circwindows=500", DIR_PARAM_circwindow, 1000},
+		{"=500", DIR_PARAM_circwindow, 1000},
+		{"circwindow=", DIR_PARAM_circwindow, 1000},
+		{"circwindow=500x", DIR_PARAM_circwindow, 1000},
+		{"circwindow=99999999999999999999", DIR_PARAM_circwindow, 1000},
+		{"circwindow=2147483648", DIR_PARAM_circwindow, 1000},
+		{"circwindow=-2147483648", DIR_PARAM_circwindow, 100},
 		{"circ_max_cell_queue_size=77", DIR_PARAM_circ_max_cell_queue_size_out, 77},
 		{"circ_max_cell_queue_size=77 circ_max_cell_queue_size_out=99",
 		 DIR_PARAM_circ_max_cell_queue_size_out, 99},
@@ -315,6 +325,91 @@ static void parameters(void **state)
 	}
 	assert_string_equal(dir_param_row_at(DIR_PARAM_assume_reachable)->name, "assume-reachable");
 	assert_null(dir_param_row_at(N_DIR_PARAMS));
+}
+
+static int32_t param_of(const char *fmt, const char *name, long long v, int32_t all[N_DIR_PARAMS],
+			enum dir_param_id id)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), fmt, name, v);
+
+	params_read(all, bytes_of(text, (size_t)n));
+	return all[id];
+}
+
+/* Every row alike: its default when nothing is said, its bounds beyond them, and no other row
+ * touched but those whose bounds or default it is. */
+static void parameter_rows(void **state)
+{
+	for (unsigned i = 0; i < N_DIR_PARAMS; i++) {
+		const struct dir_param_row *r = dir_param_row_at(i);
+		int32_t v[N_DIR_PARAMS];
+
+		assert_true(r->min <= r->dflt && r->dflt <= r->max && r->min < r->max);
+		assert_true(r->ctl >= -1 && r->ctl < N_CTL_PARAMS);
+		for (unsigned k = 0; k < i; k++)
+			assert_string_not_equal(r->name, dir_param_row_at(k)->name);
+		assert_int_equal(param_of("%s%lld", "other=", 1, v, i), r->dflt);
+		assert_int_equal(param_of("%s=x%lld", r->name, 1, v, i), r->dflt);
+		assert_int_equal(param_of("%s=-99999999999%lld", r->name, 1, v, i), r->dflt);
+		if (i != DIR_PARAM_nf_ito_high) {
+			assert_int_equal(param_of("%s=%lld", r->name, r->min, v, i), r->min);
+			if (r->min > INT32_MIN)
+				assert_int_equal(param_of("%s=%lld", r->name, r->min - 1ll, v, i),
+						 r->min);
+		}
+		if (i != DIR_PARAM_onion_key_grace_period_days) {
+			assert_int_equal(param_of("%s=%lld", r->name, r->max, v, i), r->max);
+			if (r->max < INT32_MAX)
+				assert_int_equal(param_of("%s=%lld", r->name, r->max + 1ll, v, i),
+						 r->max);
+		}
+	}
+}
+
+struct pushed {
+	int64_t v[N_CTL_PARAMS];
+	unsigned n[N_CTL_PARAMS];
+};
+
+static void note_pushed(void *ctx, int ctl_param, int64_t value)
+{
+	struct pushed *p = ctx;
+
+	p->v[ctl_param] = value;
+	p->n[ctl_param]++;
+}
+
+/* What the torrc says counts more than the consensus, and the dataplane is told that. */
+static void parameter_torrc(void **state)
+{
+	struct pushed p = {.n = {0}};
+	struct config c = {.circuit_priority_halflife_s = -1.0,
+			   .refuse_unknown_exits = -1,
+			   .dos_refuse_single_hop_rendezvous = -1};
+	struct dir d = {.config = &c};
+
+	params_read(d.params, bytes_of("KISTSchedRunInterval=7 refuseunknownexits=0", 43));
+	assert_int_equal(dir_param(&d, DIR_PARAM_KISTSchedRunInterval), 7);
+	assert_int_equal(dir_param(&d, DIR_PARAM_CircuitPriorityHalflifeMsec), 30000);
+	assert_int_equal(dir_param(&d, DIR_PARAM_MaxOnionQueueDelay), 1750);
+	assert_int_equal(dir_param(&d, DIR_PARAM_refuseunknownexits), 0);
+	c.kist_sched_run_interval_ms = 1; /* as tor: taken as it is */
+	c.circuit_priority_halflife_s = 0.5;
+	c.max_onion_queue_delay_ms = 20;
+	c.refuse_unknown_exits = 1;
+	c.dos_refuse_single_hop_rendezvous = 0;
+	assert_int_equal(dir_param(&d, DIR_PARAM_KISTSchedRunInterval), 1);
+	assert_int_equal(dir_param(&d, DIR_PARAM_CircuitPriorityHalflifeMsec), 500);
+	assert_int_equal(dir_param(&d, DIR_PARAM_MaxOnionQueueDelay), 20);
+	assert_int_equal(dir_param(&d, DIR_PARAM_refuseunknownexits), 1);
+	assert_int_equal(dir_param(&d, DIR_PARAM_DoSRefuseSingleHopClientRendezvous), 0);
+	dir_params_push(&d, note_pushed, &p);
+	assert_int_equal(p.v[CTL_PARAM_KIST_INTERVAL_MS], 1);
+	assert_int_equal(p.v[CTL_PARAM_EWMA_HALFLIFE_MS], 500);
+	assert_int_equal(p.v[CTL_PARAM_CIRCWINDOW], 1000);
+	for (unsigned i = 0; i < N_CTL_PARAMS; i++)
+		assert_true(p.n[i] <= 1);
 }
 
 static void protocols(void **state)
@@ -357,6 +452,8 @@ int main(void)
 		cmocka_unit_test(who_must_sign),
 		cmocka_unit_test(nodes_of_a_consensus),
 		cmocka_unit_test(parameters),
+		cmocka_unit_test(parameter_rows),
+		cmocka_unit_test(parameter_torrc),
 		cmocka_unit_test(protocols),
 	};
 

@@ -100,9 +100,7 @@ static void configure_circs(struct control *c)
 	struct circ_settings s = {
 		.extend_private = c->config.extend_allow_private_addresses,
 		.ipv6_orport = c->config.address6.family != 0,
-		.refuse_unknown_exits = c->config.refuse_unknown_exits >= 0
-						? c->config.refuse_unknown_exits
-						: dir_param(c->dir, DIR_PARAM_refuseunknownexits),
+		.refuse_unknown_exits = dir_param(c->dir, DIR_PARAM_refuseunknownexits) != 0,
 		.allow_reentry = dir_param(c->dir, DIR_PARAM_allow_network_reentry) != 0,
 		.dir_cache = c->config.dir_cache,
 		.hibernating = c->phase != CONTROL_RUNS,

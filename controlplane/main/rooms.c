@@ -204,9 +204,7 @@ static void configure_pool(struct control *c)
 {
 	struct handshake_limits l = HANDSHAKE_LIMITS_DEFAULT;
 
-	l.max_delay_ms = c->config.max_onion_queue_delay_ms
-				 ? (uint32_t)c->config.max_onion_queue_delay_ms
-				 : (uint32_t)dir_param(c->dir, DIR_PARAM_MaxOnionQueueDelay);
+	l.max_delay_ms = (uint32_t)dir_param(c->dir, DIR_PARAM_MaxOnionQueueDelay);
 	l.wait_cutoff_ms = 1000 * (uint32_t)dir_param(c->dir, DIR_PARAM_onion_queue_wait_cutoff);
 	handshake_pool_limits(c->pool, &l);
 }

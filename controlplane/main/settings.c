@@ -14,7 +14,7 @@ void settings_accept(struct control *c, bool accepting)
 	set(c, CTL_PARAM_ACCEPTING, accepting);
 }
 
-/* What the torrc decides. */
+/* What the torrc alone decides. */
 static void push_config(struct control *c)
 {
 	const struct config *f = &c->config;
@@ -33,11 +33,6 @@ static void push_config(struct control *c)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		set(c, rows[i].id, rows[i].value);
-	if (f->kist_sched_run_interval_ms)
-		set(c, CTL_PARAM_KIST_INTERVAL_MS, f->kist_sched_run_interval_ms);
-	if (f->circuit_priority_halflife_s >= 0)
-		set(c, CTL_PARAM_EWMA_HALFLIFE_MS,
-		    (int64_t)(f->circuit_priority_halflife_s * 1000));
 }
 
 static void set_from_consensus(void *ctx, int id, int64_t value)
@@ -45,7 +40,7 @@ static void set_from_consensus(void *ctx, int id, int64_t value)
 	set(ctx, (enum ctl_param_id)id, value);
 }
 
-/* The consensus first: what the operator says of the same thing counts more. */
+/* Parameters of the consensus, and what the operator says of the same thing: dir/params.def. */
 void settings_push(struct control *c)
 {
 	dir_params_push(c->dir, set_from_consensus, c);
