@@ -9,7 +9,7 @@
 #include "dataplane/base/base.h"
 
 #define CTL_MAGIC      0x52414d534f4e0001ull
-#define CTL_VERSION    2 /* bump it when anything below changes */
+#define CTL_VERSION    3 /* bump it when anything below changes */
 #define CTL_WORKERS    64
 #define CTL_RING_SLOTS 16384 /* 1 MiB each way and worker */
 #define CTL_TAG_LEN    128
@@ -140,12 +140,15 @@ struct ctl_conn_ready {
 	uint32_t identity; /* index of our identity */
 	uint8_t tag[CTL_TAG_LEN];
 };
+enum ctl_flow { CTL_FLOW_FIXED, CTL_FLOW_CC, N_CTL_FLOWS };
 struct ctl_circ_add {
 	uint8_t scheme;	 /* onion/table.c: 0 tor1 */
 	uint8_t created; /* link command of the answer: CREATED2, CREATED_FAST */
 	uint8_t legacy;	 /* CREATE_FAST: SENDME version 0 is accepted always */
 	uint8_t keys_len;
-	uint8_t _pad[4];
+	uint8_t flow;	    /* enum ctl_flow */
+	uint8_t sendme_inc; /* with congestion control: cells that one SENDME stands for */
+	uint8_t _pad[2];
 	uint8_t keys[160];
 	uint8_t tag[CTL_TAG_LEN]; /* control keeps KH here, for ESTABLISH_INTRO after a replay */
 };

@@ -9,6 +9,9 @@ static void create_answer(struct circ *k, uint8_t created, const struct handshak
 {
 	struct ctl_circ_add add = {.created = created,
 				   .legacy = created == CELL_CREATED_FAST,
+				   .scheme = d->scheme,
+				   .flow = d->cc ? CTL_FLOW_CC : CTL_FLOW_FIXED,
+				   .sendme_inc = d->sendme_inc,
 				   .keys_len = HANDSHAKE_KEYS_LEN};
 	uint8_t payload[2 + HANDSHAKE_REPLY_MAX];
 	struct circs *c = k->room;

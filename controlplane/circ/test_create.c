@@ -118,6 +118,53 @@ static void test_create2(void **state)
 	assert_int_equal(circ_figures(fake_circs)->n_circs, 0);
 }
 
+/* What was agreed goes down with the keys. The terms are those of the time when the handshake was
+ * queued (interop H11). */
+static void test_cc(void **state)
+{
+	static const struct {
+		uint8_t ask, grant, after;
+		uint8_t flow, inc;
+	} terms[] = {
+		{0, 1, 1, CTL_FLOW_FIXED, 0}, {1, 0, 0, CTL_FLOW_FIXED, 0},
+		{1, 1, 1, CTL_FLOW_CC, 40},   {1, 1, 0, CTL_FLOW_CC, 40},
+		{1, 0, 1, CTL_FLOW_FIXED, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(terms); i++) {
+		struct handshake_peer peer = {.ask_cc = terms[i].ask};
+		struct handshake_client c;
+		struct handshake_done done;
+		uint8_t payload[509] = {0};
+		struct ctl_circ_add add;
+		struct bytes data;
+		size_t len;
+
+		fake_keys.terms = (struct handshake_terms) {terms[i].grant, 40, 0};
+		handshake_pool_keys(fake_pool, &fake_keys);
+		memcpy(peer.onion, fake_keys.onion[0].public, 32);
+		assert_int_equal(handshake_begin(&c, HANDSHAKE_NTOR3, &peer, payload + 4, &len), 0);
+		be16_put(payload, HANDSHAKE_NTOR3);
+		be16_put(payload + 2, (uint16_t)len);
+		fake_n_sent = 0;
+		fake_create(ID + i, CELL_CREATE2, payload, sizeof(payload));
+		fake_keys.terms = (struct handshake_terms) {terms[i].after, 50, 0};
+		handshake_pool_keys(fake_pool, &fake_keys);
+		fake_run(1);
+		assert_int_equal(fake_sent[0].type, CTL_CIRC_ADD);
+		memcpy(&add, fake_sent[0].body, sizeof(add));
+		assert_int_equal(add.flow, terms[i].flow);
+		assert_int_equal(add.sendme_inc, terms[i].inc);
+		assert_int_equal(add.scheme, 0);
+		assert_int_equal(created2_get(&data, fake_sent[0].tail, fake_sent[0].len), 0);
+		assert_int_equal(handshake_finish(&c, data.p, data.len, &done), 0);
+		assert_int_equal(done.sendme_inc, terms[i].inc);
+	}
+	fake_keys.terms = (struct handshake_terms) {0};
+	handshake_pool_keys(fake_pool, &fake_keys);
+	circ_forget_all(fake_circs);
+}
+
 static void test_races(void **state)
 {
 	struct handshake_client c;
@@ -286,8 +333,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_refused), WITH(test_fast), WITH(test_create2),    WITH(test_races),
-		WITH(test_replay),  WITH(test_full), WITH(test_rendezvous), WITH(test_many),
+		WITH(test_refused), WITH(test_fast),	   WITH(test_create2),
+		WITH(test_cc),	    WITH(test_races),	   WITH(test_replay),
+		WITH(test_full),    WITH(test_rendezvous), WITH(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

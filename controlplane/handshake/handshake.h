@@ -28,8 +28,16 @@ struct handshake_pair {
 	uint8_t secret[32], public[32];
 };
 
+/* What we grant to a client of ntor v3 that asks for it; as the consensus has it. */
+struct handshake_terms {
+	uint8_t cc;	    /* congestion control */
+	uint8_t sendme_inc; /* cells that one SENDME then stands for */
+	uint8_t cgo;	    /* Counter Galois Onion, with congestion control only */
+};
+
 /* What a relay answers with. A copy is taken where it is handed over, and wiped after use. */
 struct handshake_keys {
+	struct handshake_terms terms;
 	uint8_t rsa_id[20];
 	uint8_t ed_id[32];
 	unsigned n_onion;		/* 1 or 2 */
@@ -44,6 +52,9 @@ struct handshake_done {
 	uint8_t reply[HANDSHAKE_REPLY_MAX];
 	uint8_t keys[HANDSHAKE_KEYS_LEN]; /* digest seeds, then keys; forward first */
 	uint8_t kh[HANDSHAKE_KH_LEN];	  /* for ESTABLISH_INTRO (rend-spec 3.1.1) */
+	uint8_t scheme;			  /* of onion/table.c: 0 tor1, 1 CGO */
+	uint8_t cc;			  /* congestion control was granted */
+	uint8_t sendme_inc;		  /* then, else 0 */
 };
 
 /* A row of the table of handshakes. */
@@ -95,12 +106,13 @@ int handshake_pair_public(struct handshake_pair *pair);
 
 /* ---- the client's side, for circuits that begin here ---- */
 
-/* Whom we extend to; only what the type needs is read (FAST: nothing; ntor: rsa_id and onion;
- * ntor v3: ed_id and onion). */
+/* Whom we extend to, and what we ask of it; only what the type needs is read (FAST: nothing; ntor:
+ * rsa_id and onion; ntor v3: ed_id, onion and what is asked). */
 struct handshake_peer {
 	uint8_t rsa_id[20];
 	uint8_t ed_id[32];
 	uint8_t onion[32];
+	uint8_t ask_cc; /* congestion control; the peer may not grant it */
 };
 struct handshake_client { /* between the two halves; a secret */
 	uint16_t type;
@@ -109,11 +121,11 @@ struct handshake_client { /* between the two halves; a secret */
 	uint8_t bx[32], msg_mac[32]; /* ntor v3 */
 };
 /* Makes the onion skin (up to HANDSHAKE_SKIN_MAX bytes at skin). 0, ERR_UNKNOWN for a type that
- * we do not speak, ERR_CRYPTO. The ntor v3 message asks for nothing (zero extensions). */
+ * we do not speak, ERR_CRYPTO. */
 int handshake_begin(struct handshake_client *c, uint16_t type, const struct handshake_peer *peer,
 		    uint8_t *skin, size_t *skin_len);
-/* Takes the answer; done->keys and done->kh are written on success. c is wiped in any case.
- * 0, ERR_MALFORMED, ERR_CRYPTO. */
+/* Takes the answer; all but the reply is written to done on success. c is wiped in any case.
+ * 0, ERR_MALFORMED, ERR_CRYPTO; ERR_NOT_NOW for an answer to what was not asked. */
 int handshake_finish(struct handshake_client *c, const uint8_t *reply, size_t reply_len,
 		     struct handshake_done *done);
 
@@ -122,12 +134,16 @@ int handshake_finish(struct handshake_client *c, const uint8_t *reply, size_t re
 #define HANDSHAKE_EXT_CC_RESPONSE 2
 #define HANDSHAKE_EXT_SUBPROTO	  3
 
-/* Reads the client's message and writes ours to reply (cap bytes at least 1). Unknown extensions
- * and the congestion-control request are passed over (our FlowCtrl=1 grants none); a request for
- * any subprotocol capability fails, since we announce none. 0, ERR_MALFORMED when it does not
- * parse (an empty message does not), ERR_NOT_NOW when it asks for what we must refuse. */
-int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t *reply_len,
-			 size_t cap);
+#define HANDSHAKE_EXT_REPLY_MAX 4 /* bytes of the longest message of ours */
+
+/* Reads the client's message, decides by our terms and writes ours to reply; scheme, cc and
+ * sendme_inc of done say what was agreed. As C tor: types that we do not know are passed over, of a
+ * type that comes twice the first counts, bytes behind the list are nothing. ERR_MALFORMED when it
+ * does not parse (an empty message does not) or its capabilities do not ascend; ERR_NOT_NOW when
+ * one of them is not served, or is CGO without congestion control. Nothing is written then. */
+int handshake_extensions(const struct handshake_terms *terms, const uint8_t *msg, size_t len,
+			 uint8_t reply[HANDSHAKE_EXT_REPLY_MAX], size_t *reply_len,
+			 struct handshake_done *done);
 
 /* ---- the pool: threads that answer, one bounded queue before them ---- */
 struct handshake_pool;

@@ -101,6 +101,15 @@ int ntor3_ask(struct handshake_client *c, const struct ntor3_talk *t, const uint
 int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, const uint8_t *reply,
 		size_t len, uint8_t *msg);
 
+/* ---- extensions.c ---- */
+#define EXT_ASK_MAX 8
+/* The client's message: its length. */
+size_t ext_ask(const struct handshake_peer *peer, uint8_t msg[EXT_ASK_MAX]);
+/* The relay's message: what was granted, into done. 0, ERR_MALFORMED; ERR_NOT_NOW when it answers
+ * what was not asked. */
+int ext_answered(const struct handshake_peer *peer, const uint8_t *msg, size_t len,
+		 struct handshake_done *done);
+
 int ntor3_start(struct hsk_talk *t);
 int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done);
 int ntor3_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len);

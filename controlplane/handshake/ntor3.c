@@ -212,49 +212,6 @@ int ntor3_close(const struct handshake_client *c, const struct ntor3_talk *t, co
 	return ok ? 0 : ERR_CRYPTO;
 }
 
-/* The body of each extension is an argument of its row; types without a row are passed over. */
-static int ask_cc(struct bytes body)
-{
-	return 0; /* granted only by relays with FlowCtrl=2: not answering is the refusal */
-}
-static int ask_subproto(struct bytes body)
-{
-	return body.len ? ERR_NOT_NOW : 0; /* each pair names a capability that we do not have */
-}
-static const struct extension {
-	uint8_t type;
-	int (*ask)(struct bytes body);
-} extensions[] = {
-	{HANDSHAKE_EXT_CC_REQUEST, ask_cc},
-	{HANDSHAKE_EXT_SUBPROTO, ask_subproto},
-};
-
-int handshake_extensions(const uint8_t *msg, size_t len, uint8_t *reply, size_t *reply_len,
-			 size_t cap)
-{
-	struct reader r = reader_of(msg, len);
-	unsigned n = rd_u8(&r);
-	int error = 0;
-
-	if (cap < 1)
-		return ERR_FULL;
-	for (; n && !r.bad; n--) {
-		uint8_t type = rd_u8(&r), body_len = rd_u8(&r);
-		const uint8_t *body = rd_bytes(&r, body_len);
-
-		for (size_t i = 0; body && i < ARRAY_LEN(extensions); i++)
-			if (extensions[i].type == type && !error)
-				error = extensions[i].ask((struct bytes) {body, body_len});
-	}
-	if (r.bad)
-		return ERR_MALFORMED;
-	if (error)
-		return error;
-	reply[0] = 0; /* no extensions */
-	*reply_len = 1;
-	return 0;
-}
-
 int ntor3_start(struct hsk_talk *t)
 {
 	if (t->skin_len < SKIN_MIN || t->skin_len > HANDSHAKE_SKIN_MAX)
@@ -266,7 +223,7 @@ int ntor3_start(struct hsk_talk *t)
 
 int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 {
-	uint8_t msg[HANDSHAKE_SKIN_MAX], ours[64];
+	uint8_t msg[HANDSHAKE_SKIN_MAX], ours[HANDSHAKE_EXT_REPLY_MAX];
 	uint8_t material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
 	struct ntor3_talk how = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	struct handshake_done d = {0};
@@ -275,7 +232,7 @@ int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 
 	if (error)
 		return error;
-	error = handshake_extensions(msg, msg_len, ours, &our_len, sizeof(ours));
+	error = handshake_extensions(&t->keys->terms, msg, msg_len, ours, &our_len, &d);
 	if (!error)
 		error = ntor3_seal(t, &how, ours, our_len, d.reply);
 	if (!error) {
@@ -291,11 +248,12 @@ int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 
 int ntor3_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)
 {
-	static const uint8_t nothing_asked[1];
 	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, NULL, 0};
+	uint8_t msg[EXT_ASK_MAX];
+	size_t len = ext_ask(&c->peer, msg);
 
-	*skin_len = SKIN_MIN + sizeof(nothing_asked);
-	return ntor3_ask(c, &t, nothing_asked, sizeof(nothing_asked), skin);
+	*skin_len = SKIN_MIN + len;
+	return ntor3_ask(c, &t, msg, len, skin);
 }
 
 int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
@@ -304,15 +262,16 @@ int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 	uint8_t msg[HANDSHAKE_REPLY_MAX], material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
 	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	int error = len > HANDSHAKE_REPLY_MAX ? ERR_MALFORMED : ntor3_close(c, &t, reply, len, msg);
+	struct handshake_done d = {0};
 
-	/* We asked for nothing, so there is nothing that an extension could tell us. */
-	if (!error && len == REPLY_HEAD)
-		error = ERR_MALFORMED;
+	if (!error)
+		error = ext_answered(&c->peer, msg, len - REPLY_HEAD, &d);
 	if (!error) {
-		memset(done, 0, sizeof(*done));
-		memcpy(done->keys, material, HANDSHAKE_KEYS_LEN);
-		memcpy(done->kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+		memcpy(d.keys, material, HANDSHAKE_KEYS_LEN);
+		memcpy(d.kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+		*done = d;
 	}
+	wipe(&d, sizeof(d));
 	wipe(material, sizeof(material));
 	return error;
 }

@@ -342,58 +342,118 @@ static void test_refused_types(void **state)
 	assert_int_equal(handshake_begin(&c, HANDSHAKE_TAP, &peer, skin, &len), ERR_UNKNOWN);
 }
 
+#define NO                                                                                         \
+	{                                                                                          \
+		0                                                                                  \
+	} /* the consensus has congestion control off */
+#define CC                                                                                         \
+	{                                                                                          \
+		1, 31, 0                                                                           \
+	}
+#define CGO                                                                                        \
+	{                                                                                          \
+		1, 31, 1                                                                           \
+	}
+
 static const struct {
 	int n;
+	struct handshake_terms terms;
 	const char *hex;
 	int want;
+	const char *reply;
+	int scheme, inc;
 } extension_rows[] = {
-	{1, "", ERR_MALFORMED},
-	{2, "00", 0},
-	{3, "000102", 0}, /* bytes behind the list */
-	{4, "01", ERR_MALFORMED},
-	{5, "0101", ERR_MALFORMED},
-	{6, "010100", 0}, /* congestion control: not granted */
-	{7, "01010155", 0},
-	{8, "017f03aabbcc", 0}, /* unknown */
-	{9, "017f03aabb", ERR_MALFORMED},
-	{10, "01030206", ERR_MALFORMED},
-	{11, "0103020206", ERR_NOT_NOW}, /* Relay=6 without congestion control */
-	{12,
-	 "020100"
-	 "03020206",
-	 ERR_NOT_NOW},
-	{13, "0103020205", ERR_NOT_NOW},
-	{14, "010301ff", ERR_NOT_NOW},
-	{15, "010300", 0}, /* asks for no capability */
-	{16,
-	 "02"
-	 "7f00"
-	 "010100",
-	 0},
-	{17,
+	{1, CC, "", ERR_MALFORMED, "", 0, 0},
+	{2, CC, "00", 0, "00", 0, 0},
+	{3, CC, "000102", 0, "00", 0, 0}, /* bytes behind the list */
+	{4, CC, "01", ERR_MALFORMED, "", 0, 0},
+	{5, CC, "0101", ERR_MALFORMED, "", 0, 0},
+	{6, NO, "010100", 0, "00", 0, 0}, /* asked, not granted */
+	{7, CC, "010100", 0, "0102011f", 0, 31},
+	{8, {1, 254, 0}, "010100", 0, "010201fe", 0, 254},
+	{9, CC, "01010155", 0, "0102011f", 0, 31}, /* a body is nothing */
+	{10, CC, "010101", ERR_MALFORMED, "", 0, 0},
+	{11, CC, "02010001007f", 0, "0102011f", 0, 31}, /* twice */
+	{12, CC, "010200", 0, "00", 0, 0},		/* an answer, as a request */
+	{13, CC, "017f03aabbcc", 0, "00", 0, 0},	/* unknown */
+	{14, CC, "017f03aabb", ERR_MALFORMED, "", 0, 0},
+	{15, CC, "027f0001000102", 0, "0102011f", 0, 31}, /* in any order */
+	{16, CC, "01030206", ERR_MALFORMED, "", 0, 0},
+	{17, CC, "0103020206", ERR_NOT_NOW, "", 0, 0},
+	{18, CC, "02010003020206", ERR_NOT_NOW, "", 0, 0}, /* a capability that we do not serve */
+	{19, CC, "010300", 0, "00", 0, 0},		   /* asks for no capability */
+	{20, CC, "010301ff", ERR_MALFORMED, "", 0, 0},
+	{21, CGO, "0103020206", ERR_NOT_NOW, "", 0, 0}, /* CGO without congestion control */
+	{22, {0, 31, 1}, "02010003020206", ERR_NOT_NOW, "", 0, 0}, /* neither when we do not grant
+								      that */
+	{23, CGO, "02010003020206", 0, "0102011f", 1, 31},
+	{24, CGO, "02030202060100", 0, "0102011f", 1, 31},
+	{25, CGO, "02010003020205", ERR_NOT_NOW, "", 0, 0},
+	{26, CGO, "0201000303020607", ERR_MALFORMED, "", 0, 0},
+	{27, CGO,
+	 "0201000304"
+	 "02060206",
+	 ERR_MALFORMED, "", 0, 0}, /* twice */
+	{28, CGO,
+	 "0201000304"
+	 "02060205",
+	 ERR_MALFORMED, "", 0, 0}, /* not ascending */
+	{29, CGO,
+	 "0201000304"
+	 "02060207",
+	 ERR_NOT_NOW, "", 0, 0},
+	{30, CGO,
+	 "0201000304"
+	 "01050206",
+	 ERR_NOT_NOW, "", 0, 0},
+	{31, CGO,
+	 "0301000302"
+	 "0206"
+	 "0302"
+	 "0205",
+	 0, "0102011f", 1, 31}, /* the first counts */
+	{32, CGO,
+	 "0301000302"
+	 "0205"
+	 "0302"
+	 "0206",
+	 ERR_NOT_NOW, "", 0, 0},
+	{33, CGO,
 	 "03"
-	 "030102"
+	 "03020205"
 	 "7f00",
-	 ERR_MALFORMED}, /* malformed goes before refused */
+	 ERR_MALFORMED, "", 0, 0}, /* not all there: goes before refused */
 };
 
 static void test_extensions(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(extension_rows); i++) {
-		uint8_t msg[64], reply[4] = {0xee, 0xee, 0xee, 0xee};
+		uint8_t msg[64], want[8], reply[4] = {0xee, 0xee, 0xee, 0xee};
+		struct handshake_done d = {.scheme = 77, .cc = 77, .sendme_inc = 77};
 		size_t len = unhex(msg, extension_rows[i].hex), reply_len = 99;
-		int got = handshake_extensions(msg, len, reply, &reply_len, sizeof(reply));
+		int got = handshake_extensions(&extension_rows[i].terms, msg, len, reply,
+					       &reply_len, &d);
 
 		if (got != extension_rows[i].want)
 			fail_msg("row %d: %d", extension_rows[i].n, got);
-		assert_int_equal(reply_len, got ? 99 : 1);
-		assert_int_equal(reply[0], got ? 0xee : 0);
+		if (got) {
+			assert_int_equal(reply_len, 99);
+			assert_int_equal(reply[0], 0xee);
+			assert_int_equal(d.scheme + d.cc + d.sendme_inc, 3 * 77);
+			continue;
+		}
+		if (reply_len != unhex(want, extension_rows[i].reply) ||
+		    memcmp(reply, want, reply_len) || d.scheme != extension_rows[i].scheme ||
+		    d.cc != (extension_rows[i].inc != 0) || d.sendme_inc != extension_rows[i].inc)
+			fail_msg("row %d: answer", extension_rows[i].n);
 	}
 }
 
 /* The whole relay side with each row as the client's message. */
 static void test_ntor3_messages(void **state)
 {
+	struct handshake_keys k = keys;
+
 	for (size_t i = 0; i < ARRAY_LEN(extension_rows); i++) {
 		struct handshake_client c = {.type = HANDSHAKE_NTOR3, .peer = peer};
 		struct ntor3_talk t = {"circuit extend", 14, NULL, 0};
@@ -401,16 +461,82 @@ static void test_ntor3_messages(void **state)
 		size_t len = unhex(msg, extension_rows[i].hex);
 		struct handshake_done server, client;
 
+		k.terms = extension_rows[i].terms;
+		c.peer.ask_cc = extension_rows[i].inc != 0;
 		assert_int_equal(handshake_pair_new(&c.eph), 0);
 		assert_int_equal(ntor3_ask(&c, &t, msg, len, skin), 0);
-		int got = handshake_answer(HANDSHAKE_NTOR3, &keys, skin, 128 + len, &server);
+		int got = handshake_answer(HANDSHAKE_NTOR3, &k, skin, 128 + len, &server);
 		assert_int_equal(got, extension_rows[i].want);
 		if (got)
 			continue;
-		assert_int_equal(server.reply_len, 65);
+		assert_int_equal(server.reply_len, 64 + strlen(extension_rows[i].reply) / 2);
+		assert_int_equal(server.scheme, extension_rows[i].scheme);
 		assert_int_equal(handshake_finish(&c, server.reply, server.reply_len, &client), 0);
 		assert_memory_equal(server.keys, client.keys, sizeof(client.keys));
+		assert_int_equal(server.sendme_inc, client.sendme_inc);
+		assert_int_equal(server.cc, client.cc);
 	}
+	wipe(&k, sizeof(k));
+}
+
+/* What a client makes of the relay's message. */
+static void test_answers(void **state)
+{
+	static const struct {
+		int n;
+		bool asked;
+		const char *hex;
+		int want, inc;
+	} rows[] = {
+		{1, true, "", ERR_MALFORMED, 0},
+		{2, true, "00", 0, 0}, /* not granted */
+		{3, true, "0102011f", 0, 31},
+		{4, false, "0102011f", ERR_NOT_NOW, 0},
+		{5, true, "01020100", ERR_MALFORMED, 0},
+		{6, true, "010200", ERR_MALFORMED, 0},
+		{7, true, "010201", ERR_MALFORMED, 0},
+		{8, true, "017f00", 0, 0},
+		{9, false, "00", 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct handshake_peer p = {.ask_cc = rows[i].asked};
+		struct handshake_done d = {0};
+		uint8_t msg[16];
+		size_t len = unhex(msg, rows[i].hex);
+
+		if (ext_answered(&p, msg, len, &d) != rows[i].want || d.sendme_inc != rows[i].inc ||
+		    d.cc != (rows[i].inc != 0))
+			fail_msg("row %d", rows[i].n);
+	}
+}
+
+/* Both sides in our own words: asked, granted or not. */
+static void test_cc(void **state)
+{
+	static const struct {
+		bool asked, granted;
+	} rows[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+	struct handshake_keys k = keys;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct handshake_peer p = peer;
+		struct handshake_client c;
+		struct handshake_done server, client;
+		uint8_t skin[HANDSHAKE_SKIN_MAX];
+		size_t len;
+
+		p.ask_cc = rows[i].asked;
+		k.terms = (struct handshake_terms) {rows[i].granted, 100, 0};
+		assert_int_equal(handshake_begin(&c, HANDSHAKE_NTOR3, &p, skin, &len), 0);
+		assert_int_equal(handshake_answer(HANDSHAKE_NTOR3, &k, skin, len, &server), 0);
+		assert_int_equal(handshake_finish(&c, server.reply, server.reply_len, &client), 0);
+		assert_int_equal(client.cc, rows[i].asked && rows[i].granted);
+		assert_int_equal(client.sendme_inc, client.cc ? 100 : 0);
+		assert_int_equal(server.sendme_inc, client.sendme_inc);
+		assert_memory_equal(server.keys, client.keys, sizeof(client.keys));
+	}
+	wipe(&k, sizeof(k));
 }
 
 int main(void)
@@ -421,7 +547,8 @@ int main(void)
 		cmocka_unit_test(test_both_sides),   cmocka_unit_test(test_unpacked),
 		cmocka_unit_test(test_wrong_skin),   cmocka_unit_test(test_refused_types),
 		cmocka_unit_test(test_extensions),   cmocka_unit_test(test_ntor3_messages),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many),	     cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_cc),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -172,7 +172,7 @@ static void on_circ_add(struct worker *w, const struct down *d)
 	if (circ != SLOT_NONE) {
 		slot = slot_take(&w->sched);
 		if (slot == SLOT_NONE || d->tail_len > CELL_PAYLOAD ||
-		    b.keys_len > sizeof(b.keys) ||
+		    b.keys_len > sizeof(b.keys) || b.flow != CTL_FLOW_FIXED ||
 		    onion_start(&w->onion, circ, b.scheme, b.keys, b.keys_len) < 0) {
 			count(w->counts, worker_down_state);
 			if (slot != SLOT_NONE)
