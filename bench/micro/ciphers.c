@@ -1,4 +1,4 @@
-/* ciphers.c - the primitives: CTR and SHA-1 by the cell, GCM by the record. */
+/* ciphers.c - the primitives: CTR, SHA-1, POLYVAL and UIV+ by the cell, GCM by the record. */
 #include "bench/micro/micro.h"
 
 #include "dataplane/wire/cell.h"
@@ -159,6 +159,55 @@ static void sha_run(void *state, unsigned n)
 		sha1_cells(micro_cipher(), set->p, set->from, set->digest, set->n);
 }
 
+/* ---- what Counter Galois Onion is made of ---- */
+struct uiv_set {
+	unsigned n; /* cells of one call */
+	struct uiv u[UIV_BATCH], *p[UIV_BATCH];
+	struct uiv_cell cell[UIV_BATCH];
+	uint8_t from[UIV_BATCH][512], to[UIV_BATCH][512], hash[POLYVAL_LEN];
+};
+
+static void *uiv_make(uint64_t size)
+{
+	struct uiv_set *set = micro_new(1, sizeof(*set));
+	uint8_t keys[UIV_KEYS];
+
+	set->n = (unsigned)size;
+	micro_fill(set->from, sizeof(set->from));
+	for (unsigned i = 0; i < UIV_BATCH; i++) {
+		micro_fill(keys, sizeof(keys));
+		uiv_init(micro_cipher(), &set->u[i], keys);
+		set->p[i] = &set->u[i];
+		set->cell[i] = (struct uiv_cell) {&set->u[i], set->from[i], set->to[i], 3};
+	}
+	return set;
+}
+
+static void polyval_run(void *state, unsigned n)
+{
+	struct uiv_set *set = state;
+
+	for (unsigned i = 0; i < n; i++)
+		polyval(micro_cipher(), set->u[i % UIV_BATCH].powers, set->from[i % UIV_BATCH], 32,
+			set->hash);
+}
+
+static void uiv_run(void *state, unsigned n)
+{
+	struct uiv_set *set = state;
+
+	for (unsigned i = 0; i < n; i += set->n)
+		uiv_encrypt(micro_cipher(), set->cell, set->n);
+}
+
+static void update_run(void *state, unsigned n)
+{
+	struct uiv_set *set = state;
+
+	for (unsigned i = 0; i < n; i += set->n)
+		uiv_update(micro_cipher(), set->p, set->n);
+}
+
 const struct row cipher_rows[] = {
 	{"copy", "memcpy of so many bytes, hot", 514, 0, copy_make, copy_run, NULL},
 	{"copy", "", 1448, 0, copy_make, copy_run, NULL},
@@ -188,5 +237,11 @@ const struct row cipher_rows[] = {
 	{"sha1", "", 2, 142, sha_make, sha_run, NULL},
 	{"sha1", "", 16, 74, sha_make, sha_run, NULL},
 	{"sha1", "", 64, 74, sha_make, sha_run, NULL},
+	{"polyval", "32 blocks, a cell's", 32, 22, uiv_make, polyval_run, NULL},
+	{"uiv", "one cell's UIV+, so many at once", 1, 95, uiv_make, uiv_run, NULL},
+	{"uiv", "", 8, 65, uiv_make, uiv_run, NULL},
+	{"uiv", "", 16, 65, uiv_make, uiv_run, NULL},
+	{"uiv update", "its next keys, so many at once", 1, 60, uiv_make, update_run, NULL},
+	{"uiv update", "", 8, 60, uiv_make, update_run, NULL},
 	{NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

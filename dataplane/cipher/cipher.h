@@ -1,6 +1,6 @@
-/* cipher.h - bulk ciphers for the walk: AES-128-CTR, AEAD records, SHA-1, HKDF; and a client's tor1
- * layers for circuits that begin here. This room alone includes ipsec-mb; own kernels stand beside
- * a portable twin and are chosen at run time by what the CPU has. */
+/* cipher.h - bulk ciphers for the walk: AES-128-CTR, AEAD records, SHA-1, POLYVAL and UIV+, HKDF;
+ * and a client's layers for circuits that begin here. This room alone includes ipsec-mb; own
+ * kernels stand beside a portable twin and are chosen at run time by what the CPU has. */
 #ifndef RAMSON_CIPHER_H
 #define RAMSON_CIPHER_H
 
@@ -11,10 +11,12 @@ enum {
 	CIPHER_PORTABLE_CTR = 1,  /* no VAES kernel */
 	CIPHER_PORTABLE_SHA1 = 2, /* no SHA-NI kernel, no lanes */
 	CIPHER_NO_AVX512 = 4,	  /* AVX2 or below, in ipsec-mb too */
-	CIPHER_PORTABLE = 7,
+	CIPHER_PORTABLE_UIV = 8,  /* no VPCLMULQDQ kernel */
+	CIPHER_PORTABLE = 15,
 };
 struct aes_ctr;
 struct sha1;
+struct uiv_kernel;
 struct cipher {
 	void *mgr; /* IMB_MGR */
 	void (*ctr)(const struct cipher *c, const struct aes_ctr *s, uint8_t *dst,
@@ -24,8 +26,9 @@ struct cipher {
 	/* As sha1_cells below, at most SHA1_LANES of them; NULL: there is none. */
 	void (*sha1_cells_x16)(struct sha1 *const *s, const uint8_t *const *payload,
 			       uint8_t (*digest)[20], unsigned n);
-	unsigned sha1_lanes_from;		 /* it pays from so many streams on */
-	const char *arch, *ctr_name, *sha1_name; /* what was chosen, for a log line */
+	unsigned sha1_lanes_from; /* it pays from so many streams on */
+	const struct uiv_kernel *uiv;
+	const char *arch, *ctr_name, *sha1_name, *uiv_name; /* what was chosen, for a log line */
 };
 /* flags: which kernels to leave out (tests); 0 takes the best of this CPU. 0, or ERR_FULL when
  * memory is short, or ERR_CRYPTO when the library's self test fails. */
@@ -88,6 +91,49 @@ void sha1_peek(const struct cipher *c, const struct sha1 *s, uint8_t digest[SHA1
 void sha1_cells(const struct cipher *c, struct sha1 *const *s, const uint8_t *const *payload,
 		uint8_t (*digest)[SHA1_LEN], unsigned n);
 
+/* ---- POLYVAL (RFC 8452, section 3) ---- */
+#define POLYVAL_LEN    16
+#define POLYVAL_POWERS 8
+/* The first powers of a hash key, the highest first; powers[POLYVAL_POWERS - 1] is the key. They
+ * stand on a cache line. */
+void polyval_powers(const struct cipher *c, uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
+		    const uint8_t key[POLYVAL_LEN]);
+/* The hash of n whole blocks. */
+void polyval(const struct cipher *c, const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
+	     const uint8_t *blocks, size_t n, uint8_t out[POLYVAL_LEN]);
+
+/* ---- UIV+, the wide-block cipher of Counter Galois Onion, over one relay payload (proposal 359;
+ * interop section 2.3) ---- */
+#define UIV_TAG	  16
+#define UIV_KEYS  80 /* J: AES, POLYVAL; S: AES, POLYVAL; nonce */
+#define UIV_BATCH 16 /* most cells of one call */
+struct uiv {	     /* one direction of a circuit: nine cache lines */
+	_Alignas(CACHE_LINE) uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN]; /* of J's hash key */
+	uint8_t j[11][16], s[11][16];					  /* round keys */
+	uint8_t s_hash[POLYVAL_LEN];
+	uint8_t nonce[UIV_TAG]; /* N: what a cell for us begins with */
+	uint8_t last[UIV_TAG];	/* T': what the last cell began with where it was sealed */
+};
+/* A cell. src and dst are equal or do not overlap, any alignment; nothing beside dst[0..509) is
+ * written. */
+struct uiv_cell {
+	struct uiv *u;
+	const uint8_t *src;
+	uint8_t *dst;
+	uint8_t command; /* of the link cell: part of the tweak */
+};
+/* T' begins as zeroes. */
+void uiv_init(const struct cipher *c, struct uiv *u, const uint8_t keys[UIV_KEYS]);
+/* Encrypts one payload under each of n states, which are distinct; T' becomes what dst begins with.
+ * The phases of all go side by side: up to 8 at once are faster than one by one. */
+void uiv_encrypt(const struct cipher *c, const struct uiv_cell *cells, unsigned n);
+/* The other way, one cell, plain rather than fast: what a client does. T' becomes what src began
+ * with. */
+void uiv_decrypt(const struct cipher *c, const struct uiv_cell *cell);
+/* New keys and a new nonce for each of n states, from the nonce they have; the old ones are gone.
+ */
+void uiv_update(const struct cipher *c, struct uiv *const *u, unsigned n);
+
 /* ---- HMAC and HKDF (RFC 5869, RFC 8446 7.1) ---- */
 enum hash_alg { HASH_SHA256, HASH_SHA384 };
 #define HASH_MAX 48
@@ -120,6 +166,24 @@ int tor1_client_open(const struct cipher *c, struct tor1_layer *layers, unsigned
  * moves on (and tag is written) only then. The payload is left as it was. */
 bool tor1_recognize(const struct cipher *c, struct sha1 *s, uint8_t payload[RELAY_PAYLOAD],
 		    uint8_t tag[SHA1_LEN]);
+
+/* ---- Counter Galois Onion as a client sees it (interop section 2.3) ---- */
+#define CGO_KEYS (2 * UIV_KEYS) /* forward, then back: the order of KDF output without KH */
+struct cgo_layer {
+	struct uiv fwd, back;
+};
+void cgo_layer_init(const struct cipher *c, struct cgo_layer *l, const uint8_t keys[CGO_KEYS]);
+/* Seals a payload whose first UIV_TAG bytes are to be filled, for this layer's hop, in place; the
+ * layers before it pass it then, the nearest last. The tag that a SENDME would answer goes to tag.
+ */
+void cgo_client_seal(const struct cipher *c, struct cgo_layer *l, uint8_t command,
+		     uint8_t payload[RELAY_PAYLOAD], uint8_t tag[UIV_TAG]);
+void cgo_client_pass(const struct cipher *c, struct cgo_layer *l, uint8_t command,
+		     uint8_t payload[RELAY_PAYLOAD]);
+/* Takes this layer off a payload that came back, in place: true when it is from this hop, and its
+ * tag is then written. */
+bool cgo_client_open(const struct cipher *c, struct cgo_layer *l, uint8_t command,
+		     uint8_t payload[RELAY_PAYLOAD], uint8_t tag[UIV_TAG]);
 
 /* ---- modular powers: RSA with three primes, for the TLS keys of links ---- */
 #define MODEXP_LANES   8

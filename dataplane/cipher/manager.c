@@ -44,6 +44,11 @@ static void choose_kernels(struct cipher *c, const IMB_MGR *mgr, unsigned flags)
 	c->sha1_blocks = sha1_blocks_portable;
 	c->sha1_blocks_x2 = sha1_blocks_x2_portable;
 	c->sha1_name = "portable";
+	c->uiv = &uiv_portable;
+	if (!(flags & CIPHER_PORTABLE_UIV) && wide && mgr->features & IMB_FEATURE_VAES &&
+	    mgr->features & IMB_FEATURE_VPCLMULQDQ)
+		c->uiv = &uiv_wide;
+	c->uiv_name = c->uiv->name;
 	if (!(flags & CIPHER_PORTABLE_CTR) && wide && mgr->features & IMB_FEATURE_VAES) {
 		c->ctr = ctr_vaes;
 		c->ctr_name = "vaes512";
