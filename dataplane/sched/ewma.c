@@ -16,16 +16,25 @@ static void rescale(struct sched *s, uint64_t now_us)
 	s->weight = 1;
 }
 
+void ewma_half_life(struct sched *s)
+{
+	s->half_ms = MAX(s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS], 1);
+	s->halves_a_us = 1e-3 / (double)s->half_ms;
+}
+
 double ewma_weight(struct sched *s, uint64_t now_us)
 {
-	double half_us = (double)MAX(s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS], 1) * 1000;
+	bool other;
 
 	if (LIKELY(now_us == s->weight_us))
 		return s->weight;
 	s->weight_us = now_us;
-	s->weight = exp2((double)(now_us - s->epoch_us) / half_us);
-	if (UNLIKELY(s->weight >= RESCALE_AT))
+	s->weight = exp2((double)(now_us - s->epoch_us) * s->halves_a_us);
+	other = s->half_ms != MAX(s->cf.params[CTL_PARAM_EWMA_HALFLIFE_MS], 1);
+	if (UNLIKELY(other || s->weight >= RESCALE_AT))
 		rescale(s, now_us);
+	if (UNLIKELY(other)) /* what was sent has faded by the old one; from here on by the new */
+		ewma_half_life(s);
 	return s->weight;
 }
 

@@ -10,5 +10,7 @@ void heap_add(struct sched *s, uint32_t conn, uint32_t leg);
 void heap_remove(struct sched *s, uint32_t conn, uint32_t leg);
 /* What one cell sent now weighs. May move the epoch and scale all legs. */
 double ewma_weight(struct sched *s, uint64_t now_us);
+/* Takes the half-life that is set. */
+void ewma_half_life(struct sched *s);
 
 #endif

@@ -18,6 +18,7 @@ int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 		return ERR_FULL;
 	}
 	s->n_free = cf->n_slots;
+	ewma_half_life(s);
 	return 0;
 }
 

@@ -73,6 +73,8 @@ struct sched {
 	uint64_t epoch_us;	      /* time 0 of the weights */
 	uint64_t weight_us;	      /* when a cell weighed weight: asked once a turn */
 	double weight;
+	int64_t half_ms; /* the half-life of these weights; a new one begins a new epoch */
+	double halves_a_us;
 };
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us);

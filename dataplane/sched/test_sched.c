@@ -197,11 +197,59 @@ static void test_bounds(void **state)
 	sched_fini(&s);
 }
 
+/* Another half-life: what was sent long ago by the old one weighs nothing by the new one. */
+static void test_half_life(void **state)
+{
+	static const struct {
+		int64_t before_ms, after_ms;
+		uint64_t gone_us; /* between 1000 cells of leg 0 and the change */
+		int least, most;  /* of the first 10 picks that are leg 0's */
+	} rows[] = {
+		{30000, 3000000, 1000000000, 5, 5}, /* 1: longer: an old debt is forgotten still */
+		{30000, 1, 1000000000, 5, 5},	    /* 2: shorter than a turn */
+		{1, 30000, 1000000, 5, 5},	    /* 3 */
+		{30000, 30000, 1000000, 0, 0},	    /* 4: no change: a second is not forgotten */
+		{30000, 60000, 1000000, 0, 0},	    /* 5: nor is it by a change */
+		{30000, 0, 1000000, 0, 0},	    /* 6: 0 is taken for 1 ms, and not divided by */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t now = 1000;
+		struct sched_pick pick;
+		struct sched s;
+		int n = 0;
+
+		params[CTL_PARAM_EWMA_HALFLIFE_MS] = rows[i].before_ms;
+		start(&s);
+		for (int k = 0; k < 1000; k++) {
+			add(&s, 0, now);
+			assert_true(sched_pick(&s, 1, now, &pick));
+			slot_give(&s, pick.slot);
+		}
+		now += rows[i].gone_us;
+		params[CTL_PARAM_EWMA_HALFLIFE_MS] = rows[i].after_ms;
+		for (int k = 0; k < 10; k++) {
+			add(&s, 0, now);
+			add(&s, 2, now);
+		}
+		for (int k = 0; k < 10; k++) {
+			assert_true(sched_pick(&s, 1, now, &pick));
+			slot_give(&s, pick.slot);
+			n += pick.leg == 0;
+		}
+		if (n < rows[i].least || n > rows[i].most)
+			fail_msg("row %zu: leg 0 had %d of 10", i + 1, n);
+		sched_fini(&s);
+	}
+	params[CTL_PARAM_EWMA_HALFLIFE_MS] = 30000;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random), cmocka_unit_test(test_destroy),
-		cmocka_unit_test(test_lists), cmocka_unit_test(test_bounds)};
+		cmocka_unit_test(test_lists), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_half_life)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
