@@ -234,6 +234,9 @@ struct ctl_refused {
 	X(BURST, 1ll << 30)                                                                       \
 	X(RELAY_RATE, 0)	       /* RelayBandwidthRate */                                   \
 	X(RELAY_BURST, 0)                                                                         \
+	X(PERCONN_RATE, 1ll << 31)     /* PerConnBWRate, of links to no known relay */            \
+	X(PERCONN_BURST, 1ll << 31)                                                               \
+	X(COUNT_PRIVATE, 0)	       /* CountPrivateBandwidth: private peers are no exception */ \
 	X(CIRCWINDOW, 1000)                                                                       \
 	X(SENDME_EMIT_MIN, 1)                                                                     \
 	X(SENDME_ACCEPT_MIN, 0)                                                                   \

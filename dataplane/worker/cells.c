@@ -90,6 +90,12 @@ void walk_originate(struct worker *w, struct walk *k, bool data)
 			slot_give(&w->sched, k->slot[i]);
 			continue;
 		}
+		/* What we say ourselves closes with another reason than what we pass on (C13). */
+		if (UNLIKELY(leg_full(w, wid_index(w->circs.circ[circ].leg[SIDE_P])))) {
+			slot_give(&w->sched, k->slot[i]);
+			circ_shut(w, circ, DESTROY_INTERNAL, -1);
+			continue;
+		}
 		if (data)
 			relay_data_out(&w->relay, circ, k->item[i].tag);
 		circ_queue(w, circ, SIDE_P, CELL_RELAY, k->slot[i]);

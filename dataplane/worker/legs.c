@@ -125,11 +125,23 @@ void on_created(struct worker *w, wid id, wid leg, uint8_t command, const uint8_
 }
 
 /* ---- cells ---- */
+bool leg_full(struct worker *w, uint32_t leg)
+{
+	bool out = w->circs.leg[leg].side == SIDE_N;
+
+	if (LIKELY(w->sched.leg[leg].n <
+		   w->params[out ? CTL_PARAM_CELL_QUEUE_MAX_OUT : CTL_PARAM_CELL_QUEUE_MAX]))
+		return false;
+	count(w->counts, circ_queue_full);
+	if (out)
+		count(w->counts, circ_queue_full_out);
+	return true;
+}
+
 void leg_send(struct worker *w, wid id, uint8_t command, uint32_t slot)
 {
 	struct slot *cell = slot_at(&w->sched, slot);
-	uint32_t leg, queued;
-	int64_t bound;
+	uint32_t leg;
 
 	if (!here(w, id)) {
 		mesh_send(w, MESH_LEG_CELL, id, WID_NONE, command, cell->payload, CELL_PAYLOAD);
@@ -142,14 +154,13 @@ void leg_send(struct worker *w, wid id, uint8_t command, uint32_t slot)
 		slot_give(&w->sched, slot);
 		return;
 	}
-	cell_head_put(cell->head, w->circs.leg[leg].circ_id, command);
-	queued = sched_add(&w->sched, leg, slot, w->now_us);
-	bound = w->params[w->circs.leg[leg].side == SIDE_N ? CTL_PARAM_CELL_QUEUE_MAX_OUT
-							   : CTL_PARAM_CELL_QUEUE_MAX];
-	if (UNLIKELY(queued >= bound)) { /* interop C13 */
-		count(w->counts, circ_queue_full);
+	if (UNLIKELY(leg_full(w, leg))) { /* interop C13 */
+		slot_give(&w->sched, slot);
 		leg_kill(w, leg, DESTROY_RESOURCELIMIT);
+		return;
 	}
+	cell_head_put(cell->head, w->circs.leg[leg].circ_id, command);
+	sched_add(&w->sched, leg, slot, w->now_us);
 }
 
 /* ---- endings ---- */

@@ -214,6 +214,73 @@ static void test_queue_full(void **state)
 	}
 }
 
+/* The cells that wait for the client of the one circuit with a next hop. */
+static uint32_t queued_back(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < h.workers[0].sched.n_legs; i++)
+		n = MAX(n, h.workers[0].sched.leg[i].n);
+	return n;
+}
+
+/* Whose queue is full says why: of what we pass on, or of what we say ourselves. The bound is what
+ * may wait; one cell more is too much (interop C13). */
+static void test_queue_reason(void **state)
+{
+	static const uint8_t payload[CELL_PAYLOAD];
+	static const struct {
+		bool relayed;
+		int64_t high;
+		bool closed;
+		uint8_t reason;
+	} rows[] = {
+		{true, 256, true, DESTROY_RESOURCELIMIT}, /* 1 */
+		{false, 256, true, DESTROY_INTERNAL},	  /* 2 */
+		{false, 40, false, 0},			  /* 3: cellq_high comes first */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct peer_circ *c;
+		struct peer_link *l;
+
+		house_open(&h, 1, 120 + i, NULL);
+		l = house_link(&h);
+		house_param(&h, CTL_PARAM_CELLQ_HIGH, rows[i].high);
+		house_param(&h, CTL_PARAM_CELL_QUEUE_MAX, 50);
+		house_run(&h, 1);
+		h.source = 4 << 20;
+		c = rows[i].relayed ? made(l) : loading(l);
+		if (rows[i].relayed) {
+			house_extend(&h, c);
+			assert_true(house_until(&h, &c->extended, 5000));
+		}
+		l->deaf = true;
+		house_run(&h, rows[i].relayed ? 1 : 1000);
+		for (int k = 0; rows[i].relayed && k < 1000 && queued_back() < 50; k++) {
+			house_cell(&h, h.hop[0].link, h.hop[0].id, CELL_RELAY, payload,
+				   CELL_PAYLOAD);
+			house_run(&h, 3);
+		}
+		if (rows[i].relayed) {
+			assert_int_equal(queued_back(), 50);
+			assert_int_equal(house_count(&h, COUNT_circ_queue_full), 0);
+			house_cell(&h, h.hop[0].link, h.hop[0].id, CELL_RELAY, payload,
+				   CELL_PAYLOAD);
+			house_run(&h, 3);
+		}
+		assert_int_equal(house_count(&h, COUNT_circ_queue_full), rows[i].closed);
+		assert_int_equal(house_count(&h, COUNT_circ_queue_full_out), 0);
+		c->n_layers = rows[i].relayed ? 0 : c->n_layers; /* not deciphered here */
+		house_hear(&h, l);
+		house_run(&h, 500);
+		assert_int_equal(c->destroyed, rows[i].closed);
+		if (rows[i].closed)
+			assert_int_equal(c->destroy_reason, rows[i].reason);
+		house_close(&h);
+	}
+}
+
 /* Memory is short: circuits with the oldest cells go until a tenth is free, others do not feel it.
  */
 static void test_memory(void **state)
@@ -497,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_slow_client),
 		cmocka_unit_test(test_sniper),
 		cmocka_unit_test(test_queue_full),
+		cmocka_unit_test(test_queue_reason),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_memory_streams),
 		cmocka_unit_test(test_rate),

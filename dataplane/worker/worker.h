@@ -213,6 +213,9 @@ void memory_bound(struct worker *w);
 /* ---- legs.c: between a circuit and its legs, on this worker or over the mesh ---- */
 void leg_make(struct worker *w, uint32_t circ, wid conn, uint8_t command, const uint8_t *payload);
 void leg_send(struct worker *w, wid leg, uint8_t command, uint32_t slot);
+/* Whether a leg of our conns has as many cells waiting as it may (interop C13); if so it is
+ * counted, and the circuit is to be closed. */
+bool leg_full(struct worker *w, uint32_t leg);
 void leg_end(struct worker *w, wid leg, uint8_t reason);
 /* A cell that is no relay cell came for a leg of ours: CREATED*, DESTROY. */
 void leg_created(struct worker *w, uint32_t leg, const struct cell *c);
