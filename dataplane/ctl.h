@@ -252,6 +252,10 @@ struct ctl_refused {
 	X(NF_PAD_RELAYS, 0)                                                                       \
 	X(NF_CONNTIMEOUT_RELAYS, 3600)                                                            \
 	X(ALLOW_NONEARLY_EXTEND, 0)                                                               \
+	X(CIRCPAD_DISABLED, 0)	       /* by consensus or torrc */                                \
+	X(CIRCPAD_GLOBAL_CELLS, 0)                                                                \
+	X(CIRCPAD_GLOBAL_PCT, 0)       /* 0: no limit */                                          \
+	X(CIRCPAD_MAX_QUEUED, 1000)                                                               \
 	X(KEEPALIVE_S, 300)                                                                       \
 	X(ACCEPTING, 1)		       /* 0: no new conns, circuits or streams (draining) */      \
 	X(LOG_LEVEL, 2)		       /* enum log_level, of the process */
@@ -276,6 +280,7 @@ struct ctl_figures {
 	uint64_t link_bytes_in, link_bytes_out; /* TCP payload of links, for bandwidth history */
 	uint64_t exit_bytes_in, exit_bytes_out;
 	uint64_t cells_in, cells_out, cells_relayed;
+	uint64_t cells_back; /* of the relayed and our own: towards clients */
 	struct counts counts;
 };
 

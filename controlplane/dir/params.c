@@ -19,10 +19,11 @@ const struct dir_param_row *dir_param_row_at(enum dir_param_id id)
 /* Negative: nothing. */
 static int64_t torrc_says(const struct config *c, enum dir_param_id id)
 {
-#define NO	     -1
-#define AUTO(field)  c->field
-#define GIVEN(field) c->field ? c->field : -1
-#define MSEC(field)  c->field < 0 ? -1 : (int64_t)(c->field * 1000)
+#define NO	      -1
+#define AUTO(field)   c->field
+#define GIVEN(field)  c->field ? c->field : -1
+#define MSEC(field)   c->field < 0 ? -1 : (int64_t)(c->field * 1000)
+#define UNLESS(field) c->field ? -1 : 1
 #define PARAM(id, name, dflt, min, max, ctl, torrc)                                                \
 	case DIR_PARAM_##id:                                                                       \
 		return torrc;

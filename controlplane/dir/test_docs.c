@@ -386,7 +386,8 @@ static void parameter_torrc(void **state)
 	struct pushed p = {.n = {0}};
 	struct config c = {.circuit_priority_halflife_s = -1.0,
 			   .refuse_unknown_exits = -1,
-			   .dos_refuse_single_hop_rendezvous = -1};
+			   .dos_refuse_single_hop_rendezvous = -1,
+			   .circuit_padding = true};
 	struct dir d = {.config = &c};
 
 	params_read(d.params, bytes_of("KISTSchedRunInterval=7 refuseunknownexits=0", 43));
@@ -394,6 +395,9 @@ static void parameter_torrc(void **state)
 	assert_int_equal(dir_param(&d, DIR_PARAM_CircuitPriorityHalflifeMsec), 30000);
 	assert_int_equal(dir_param(&d, DIR_PARAM_MaxOnionQueueDelay), 1750);
 	assert_int_equal(dir_param(&d, DIR_PARAM_refuseunknownexits), 0);
+	assert_int_equal(dir_param(&d, DIR_PARAM_circpad_padding_disabled), 0);
+	c.circuit_padding = false;
+	assert_int_equal(dir_param(&d, DIR_PARAM_circpad_padding_disabled), 1);
 	c.kist_sched_run_interval_ms = 1; /* as tor: taken as it is */
 	c.circuit_priority_halflife_s = 0.5;
 	c.max_onion_queue_delay_ms = 20;

@@ -38,7 +38,7 @@ uint32_t circ_new(struct circs *c, enum circ_state state, uint32_t conn)
 
 	if (i == SLOT_NONE)
 		return SLOT_NONE;
-	c->circ[i] = (struct circ) {.conn = conn, .streams = SLOT_NONE};
+	c->circ[i] = (struct circ) {.conn = conn, .streams = SLOT_NONE, .padding = SLOT_NONE};
 	circ_set_state(c, i, state);
 	return i;
 }

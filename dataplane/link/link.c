@@ -32,6 +32,7 @@ void link_start(struct links *l, uint32_t conn, uint64_t now_us)
 	l->col[conn] = (struct link) {.state = LINK_TLS,
 				      .id_len = 2,
 				      .opened_us = now_us,
+				      .last_in_us = now_us,
 				      .last_out_us = now_us,
 				      .last_leg_us = now_us};
 	wheel_set(&l->timers, conn,
@@ -115,6 +116,10 @@ static bool dropped(struct links *l, const struct link *k, uint8_t command)
 		count(l->cf.counts, link_padding_in);
 	else
 		count(l->cf.counts, link_unknown_command);
+	if (command == CELL_PADDING && k->padded)
+		count(l->cf.counts, link_padded_padding_in);
+	if (!cell_is_variable(command))
+		link_count_in(l, k, 1);
 	return true;
 }
 

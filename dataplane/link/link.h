@@ -35,21 +35,22 @@ enum link_act link_act_of(uint8_t command);
 struct link {
 	uint8_t state, id_len, proto, peer;
 	uint8_t initiator, canonical, side, used; /* side: which stash holds the unfinished cell */
-	uint8_t padding;			  /* this link gets netflow padding */
+	uint8_t padded; /* the peer may be padded: from version 5 on, until it says no */
 	uint8_t _pad[3];
 	uint32_t identity;
 	uint32_t part_len; /* bytes of the unfinished cell */
 	size_t skip;	   /* bytes of a variable cell that is only dropped, still to come */
 	uint32_t held_len;
-	uint32_t n_legs; /* circuits on it: kept by the worker */
-	uint16_t pad_low_ms, pad_high_ms;
+	uint32_t n_legs;		  /* circuits on it: kept by the worker */
+	uint16_t pad_low_ms, pad_high_ms; /* what the peer asked for; 0: nothing */
 	uint32_t idle_s; /* how long it may live without circuits; drawn once, see link_retire */
 	uint8_t *held;	 /* what came behind NETINFO */
 	uint8_t *early;	 /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
 	uint32_t early_len;
 	uint8_t *big;  /* an unfinished variable cell longer than the stash */
 	uint8_t *done; /* the long cell that the last call of link_in gave */
-	uint64_t opened_us, last_out_us, last_leg_us, pad_at_us;
+	uint64_t opened_us, last_in_us, last_out_us, last_leg_us;
+	uint64_t pad_at_us; /* 0: to be drawn */
 	uint8_t *tag;
 };
 
@@ -103,13 +104,38 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 /* The bytes kept aside, for link_in once the link is open; the caller frees *data. */
 size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data);
 
+/* Cells that went over an open link, for padding-counts (interop P9). */
+static inline void link_count_in(struct links *l, const struct link *k, unsigned n)
+{
+	count_add(l->cf.counts, link_cells_in, n);
+	if (k->padded)
+		count_add(l->cf.counts, link_padded_cells_in, n);
+}
+static inline void link_count_out(struct links *l, const struct link *k, unsigned n)
+{
+	count_add(l->cf.counts, link_cells_out, n);
+	if (k->padded)
+		count_add(l->cf.counts, link_padded_cells_out, n);
+}
+
 /* PADDING_NEGOTIATE (padding-spec section 2.5): obeyed or ignored, never answered. */
 void link_negotiate(struct links *l, uint32_t conn, const struct cell *c, uint64_t now_us);
-/* Bytes went out on, or a user cell was seen at, this link: padding counts from here. */
-void link_sent(struct links *l, uint32_t conn, uint64_t now_us);
-static inline void link_used(struct links *l, uint32_t conn)
+/* Bytes went out on this link, or came: padding counts from here. */
+static inline void link_sent(struct links *l, uint32_t conn, uint64_t now_us)
 {
-	l->col[conn].used = 1;
+	l->col[conn].last_out_us = now_us;
+	l->col[conn].pad_at_us = 0; /* the next look draws anew from this moment */
+}
+static inline void link_heard(struct links *l, uint32_t conn, uint64_t now_us)
+{
+	l->col[conn].last_in_us = now_us;
+	l->col[conn].pad_at_us = 0;
+}
+/* What the link was seen to carry for others; it is padded only then (interop P1). */
+enum link_use { LINK_UNUSED, LINK_USED_CIRCS, LINK_USED_TRAFFIC };
+static inline void link_used(struct links *l, uint32_t conn, enum link_use use)
+{
+	l->col[conn].used = (uint8_t)MAX(l->col[conn].used, use);
 }
 
 /* What a link's timer asks for. */

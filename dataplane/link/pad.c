@@ -23,24 +23,50 @@ static uint32_t idle_draw(struct links *l, const struct link *k)
 	return base + rng_below(l->cf.rng, base == 180 ? 90 : base * 2 / 3);
 }
 
-/* The padding interval: low + max(X1, X2), each uniform in [0, high - low). */
+/* The padding interval: low + max(X1, X2), each uniform in [0, high - low). What the peer asked for
+ * only makes it longer. 0: no padding in this network. */
 static uint64_t pad_draw_us(struct links *l, const struct link *k)
 {
-	uint32_t span = (uint32_t)(k->pad_high_ms - k->pad_low_ms);
-	uint32_t a = span ? rng_below(l->cf.rng, span) : 0;
-	uint32_t b = span ? rng_below(l->cf.rng, span) : 0;
+	int64_t low = param(l, CTL_PARAM_NF_ITO_LOW), high = param(l, CTL_PARAM_NF_ITO_HIGH);
+	uint32_t span, a, b;
 
-	return (k->pad_low_ms + (uint64_t)MAX(a, b)) * 1000;
+	if (!low && !high)
+		return 0;
+	if (k->pad_low_ms && k->pad_high_ms) {
+		low = MAX(low, (int64_t)k->pad_low_ms);
+		high = MAX(high, (int64_t)k->pad_high_ms);
+	}
+	span = high > low ? (uint32_t)(high - low) : 0;
+	a = span ? rng_below(l->cf.rng, span) : 0;
+	b = span ? rng_below(l->cf.rng, span) : 0;
+	return (uint64_t)(low + MAX(a, b)) * 1000;
 }
 
-static void padding_set(struct links *l, struct link *k)
+/* Clients and relays that nobody knows are padded, relays where the consensus says so; and only
+ * links that carry circuits of others. */
+static bool pads(const struct links *l, const struct link *k)
 {
-	bool to_relay = k->peer == CTL_PEER_RELAY;
+	enum link_use least =
+		param(l, CTL_PARAM_NF_PAD_BEFORE_USAGE) ? LINK_USED_CIRCS : LINK_USED_TRAFFIC;
 
-	k->pad_low_ms = (uint16_t)param(l, CTL_PARAM_NF_ITO_LOW);
-	k->pad_high_ms = (uint16_t)MAX(param(l, CTL_PARAM_NF_ITO_HIGH), (int64_t)k->pad_low_ms);
-	k->padding =
-		k->proto >= 5 && k->pad_high_ms && (!to_relay || param(l, CTL_PARAM_NF_PAD_RELAYS));
+	return k->padded && k->used >= least &&
+	       (k->peer != CTL_PEER_RELAY || param(l, CTL_PARAM_NF_PAD_RELAYS));
+}
+
+/* When padding wants the next look. It comes before the shortest interval is over, or what moved
+ * since the draw would make the padding late. */
+static uint64_t pad_look_us(struct links *l, struct link *k, uint64_t now_us)
+{
+	uint64_t draw;
+
+	if (!k->pad_at_us) {
+		draw = pad_draw_us(l, k);
+		if (!draw)
+			return now_us + 5 * SECOND;
+		k->pad_at_us = MAX(k->last_in_us, k->last_out_us) + draw;
+	}
+	return MIN(k->pad_at_us,
+		   now_us + (uint64_t)MAX(param(l, CTL_PARAM_NF_ITO_LOW), 1000) * 1000);
 }
 
 /* When the timer of an open link should look at it again. */
@@ -49,11 +75,10 @@ static void rearm(struct links *l, uint32_t conn, uint64_t now_us)
 	struct link *k = &l->col[conn];
 	uint64_t due = k->last_out_us + (uint64_t)param(l, CTL_PARAM_KEEPALIVE_S) * SECOND;
 
-	if (k->padding && (k->used || !param(l, CTL_PARAM_NF_PAD_BEFORE_USAGE))) {
-		if (!k->pad_at_us)
-			k->pad_at_us = k->last_out_us + pad_draw_us(l, k);
-		due = MIN(due, k->pad_at_us);
+	if (pads(l, k)) {
+		due = MIN(due, pad_look_us(l, k, now_us));
 	} else {
+		k->pad_at_us = 0;
 		due = MIN(due, now_us + 5 * SECOND); /* look whether it has been used */
 	}
 	if (!k->n_legs)
@@ -82,7 +107,7 @@ int link_ready(struct links *l, uint32_t conn, const struct ctl_conn_ready *read
 	k->identity = ready->identity;
 	k->last_leg_us = now_us;
 	k->idle_s = idle_draw(l, k);
-	padding_set(l, k);
+	k->padded = k->proto >= 5;
 	rearm(l, conn, now_us);
 	return 0;
 }
@@ -108,23 +133,11 @@ void link_negotiate(struct links *l, uint32_t conn, const struct cell *c, uint64
 		count(l->cf.counts, link_negotiate_bad);
 		return;
 	}
-	if (command == 1) {
-		k->padding = 0;
-	} else {
-		padding_set(l, k);
-		k->pad_low_ms = (uint16_t)MAX((int64_t)low, param(l, CTL_PARAM_NF_ITO_LOW));
-		k->pad_high_ms = MAX(high, k->pad_low_ms);
-	}
+	k->padded = command == 2;
+	k->pad_low_ms = (uint16_t)MAX((int64_t)low, param(l, CTL_PARAM_NF_ITO_LOW));
+	k->pad_high_ms = MAX(high, k->pad_low_ms);
 	k->pad_at_us = 0;
 	rearm(l, conn, now_us);
-}
-
-void link_sent(struct links *l, uint32_t conn, uint64_t now_us)
-{
-	struct link *k = &l->col[conn];
-
-	k->last_out_us = now_us;
-	k->pad_at_us = 0; /* the next look draws anew from this moment */
 }
 
 /* One link's timer: what it asks for, and its next look. */

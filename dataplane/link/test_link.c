@@ -240,7 +240,7 @@ static void test_padding(void **state)
 	/* Nothing before the link was used; then within [1.5 s, 9.5 s) of the last byte, each time.
 	 */
 	assert_int_equal(run_until(&l, &now, 20000000), LINK_DUE_NOTHING);
-	link_used(&l, 1);
+	link_used(&l, 1, LINK_USED_CIRCS);
 	link_sent(&l, 1, now);
 	for (int i = 0; i < 20; i++) {
 		sent = now;
@@ -265,6 +265,123 @@ static void test_padding(void **state)
 	links_fini(&l);
 }
 
+/* Who is padded, after what, and how long after the last byte either way. */
+static void test_padding_rules(void **state)
+{
+	static const struct {
+		int n;
+		uint8_t proto, peer, use, wants; /* wants: PADDING_NEGOTIATE command, 0 none */
+		uint16_t low, high;		 /* and what it asks */
+		int16_t before, relays;		 /* nf_pad_before_usage, nf_pad_relays */
+		int32_t ito_low, ito_high;
+		uint32_t from_ms, to_ms; /* 0, 0: never */
+	} rows[] = {
+		{1, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 1500, 9500, 1500, 9500},
+		{2, 4, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 1500, 9500, 0, 0},
+		{3, 5, CTL_PEER_CLIENT, LINK_UNUSED, 0, 0, 0, 1, 0, 1500, 9500, 0, 0},
+		{4, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 0, 0, 1500, 9500, 0, 0},
+		{5, 5, CTL_PEER_CLIENT, LINK_USED_TRAFFIC, 0, 0, 0, 0, 0, 1500, 9500, 1500, 9500},
+		{6, 5, CTL_PEER_UNKNOWN_RELAY, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 1500, 9500, 1500,
+		 9500},
+		{7, 5, CTL_PEER_RELAY, LINK_USED_TRAFFIC, 0, 0, 0, 1, 0, 1500, 9500, 0, 0},
+		{8, 5, CTL_PEER_RELAY, LINK_USED_TRAFFIC, 0, 0, 0, 1, 1, 1500, 9500, 1500, 9500},
+		/* the network wants none, or no chance in it */
+		{10, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 0, 0, 0, 0},
+		{11, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 3000, 3000, 3000, 3000},
+		{12, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 0, 0, 0, 1, 0, 0, 2000, 0, 2000},
+		/* what the peer asks makes it longer, never shorter */
+		{20, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 1, 0, 0, 1, 0, 1500, 9500, 0, 0},
+		{21, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 0, 0, 1, 0, 1500, 9500, 1500, 9500},
+		{22, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 100, 200, 1, 0, 1500, 9500, 1500,
+		 9500},
+		{23, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 9000, 14000, 1, 0, 1500, 9500, 9000,
+		 14000},
+		{24, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 12000, 100, 1, 0, 1500, 9500, 12000,
+		 12000},
+		{25, 5, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 5000, 6000, 1, 0, 0, 0, 0, 0},
+		{26, 4, CTL_PEER_CLIENT, LINK_USED_CIRCS, 2, 5000, 6000, 1, 0, 1500, 9500, 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t now = 1000000, heard, low = UINT64_MAX, high = 0;
+		uint64_t step_us = MIN(700000, rows[i].ito_low * 500);
+		uint8_t payload[CELL_PAYLOAD] = {0, rows[i].wants};
+		struct cell wants = {0, CELL_PADDING_NEGOTIATE, CELL_PAYLOAD, payload, payload};
+		struct links l;
+
+		start(&l);
+		params[CTL_PARAM_NF_PAD_BEFORE_USAGE] = rows[i].before;
+		params[CTL_PARAM_NF_PAD_RELAYS] = rows[i].relays;
+		params[CTL_PARAM_NF_ITO_LOW] = rows[i].ito_low;
+		params[CTL_PARAM_NF_ITO_HIGH] = rows[i].ito_high;
+		params[CTL_PARAM_KEEPALIVE_S] = 100000;
+		open_link(&l, rows[i].proto);
+		link_of(&l, 1)->peer = rows[i].peer;
+		link_of(&l, 1)->n_legs = 1;
+		link_used(&l, 1, rows[i].use);
+		be16_put(payload + 2, rows[i].low);
+		be16_put(payload + 4, rows[i].high);
+		if (rows[i].wants)
+			link_negotiate(&l, 1, &wants, now);
+		while (run_until(&l, &now, now + 15000000) == LINK_DUE_PADDING)
+			if (now > 60000000)
+				break;
+		for (int k = 0; k < 60; k++) {
+			/* Cells come and go for a while, and then nothing moves. */
+			for (int j = 0; j < 5; j++) {
+				if (run_until(&l, &now, now + step_us) != LINK_DUE_NOTHING)
+					fail_msg("row %d: padded while in use", rows[i].n);
+				if (j & 1)
+					link_sent(&l, 1, now);
+				else
+					link_heard(&l, 1, now);
+			}
+			heard = now;
+			if (run_until(&l, &now, now + 20000000) == LINK_DUE_NOTHING)
+				break;
+			low = MIN(low, (now - heard) / 1000);
+			high = MAX(high, (now - heard) / 1000);
+		}
+		if (high == 0 ? rows[i].to_ms != 0
+			      : low < rows[i].from_ms || high > rows[i].to_ms + 2u ||
+					low > rows[i].from_ms + 4500 || high + 3000 < rows[i].to_ms)
+			fail_msg("row %d: %lu to %lu", rows[i].n, (unsigned long)low,
+				 (unsigned long)high);
+		links_fini(&l);
+	}
+	params[CTL_PARAM_NF_ITO_LOW] = 1500;
+	params[CTL_PARAM_NF_ITO_HIGH] = 9500;
+	params[CTL_PARAM_NF_PAD_BEFORE_USAGE] = 1;
+	params[CTL_PARAM_NF_PAD_RELAYS] = 0;
+	params[CTL_PARAM_KEEPALIVE_S] = 300;
+}
+
+/* What padding-counts is made of: all cells, and those of links that padding is on for. */
+static void test_counts(void **state)
+{
+	uint8_t payload[CELL_PAYLOAD] = {0, 1}, data[4 * CELL_LEN], *p = data;
+	struct cell stop = {0, CELL_PADDING_NEGOTIATE, CELL_PAYLOAD, payload, payload};
+	struct cell cells[LINK_CELLS_MAX];
+	struct links l;
+	size_t len;
+
+	start(&l);
+	open_link(&l, 5);
+	p += put_fixed(p, 0, CELL_PADDING, 0);
+	p += put_fixed(p, 9, CELL_RELAY, 0);
+	p += put_var(p, 0, CELL_VPADDING, 20);
+	len = (size_t)(p - data);
+	for (int on = 1; on >= 0; on--) {
+		assert_int_equal(link_in(&l, 1, data, len, cells), 1);
+		link_count_in(&l, link_of(&l, 1), 1);
+		assert_int_equal(counts.v[COUNT_link_cells_in], on ? 2 : 4);
+		assert_int_equal(counts.v[COUNT_link_padded_cells_in], 2);
+		assert_int_equal(counts.v[COUNT_link_padded_padding_in], 1);
+		link_negotiate(&l, 1, &stop, 1000000);
+	}
+	links_fini(&l);
+}
+
 /* A link that control gave up stays for its circuits, and ends a second after the last of them. */
 static void test_retired(void **state)
 {
@@ -281,7 +398,7 @@ static void test_retired(void **state)
 		open_link(&l, 5);
 		now += 1000000;
 		if (rows[i].used)
-			link_used(&l, 1);
+			link_used(&l, 1, LINK_USED_CIRCS);
 		link_of(&l, 1)->n_legs = rows[i].legs;
 		link_retire(&l, 1, now);
 		gone = now;
@@ -307,6 +424,8 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_padding),
+		cmocka_unit_test(test_padding_rules),
+		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_retired),
 	};
 

@@ -16,6 +16,7 @@ enum relay_act {
 	RELAY_ACT_END,
 	RELAY_ACT_SENDME,
 	RELAY_ACT_TRUNCATE,
+	RELAY_ACT_PADDING, /* PADDING_NEGOTIATE */
 	RELAY_ACT_STREAM,  /* BEGIN, BEGIN_DIR, RESOLVE: a stream is reserved, control decides */
 	RELAY_ACT_EXTEND,  /* to control, if it came in RELAY_EARLY */
 	RELAY_ACT_UP,	   /* to control */

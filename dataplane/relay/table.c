@@ -23,6 +23,7 @@ static const struct relay_row {
 	[RELAY_ESTABLISH_RENDEZVOUS] = {RELAY_ACT_UP, false},
 	[RELAY_INTRODUCE1] = {RELAY_ACT_UP, false},
 	[RELAY_RENDEZVOUS1] = {RELAY_ACT_UP, false},
+	[RELAY_PADDING_NEGOTIATE] = {RELAY_ACT_PADDING, false},
 };
 
 enum relay_act relay_act_of(uint8_t command)

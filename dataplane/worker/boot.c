@@ -111,6 +111,12 @@ static int boot_relay(struct worker *w, const char **why)
 	return relay_init(&w->relay, w->plane->n_circs, &w->cipher, &w->rng, w->counts, w->params);
 }
 
+static int boot_padding(struct worker *w, const char **why)
+{
+	return paddings_init(&w->padding, w->plane->n_circs, &w->rng, w->counts, w->params,
+			     w->now_us);
+}
+
 static int boot_edge(struct worker *w, const char **why)
 {
 	int rc = edge_init(&w->edge, w->index, w->plane->n_streams, w->plane->n_conns, draw_key(w),
@@ -135,7 +141,7 @@ static const struct boot_row {
 	{"figures", boot_figures}, {"net", boot_net},	  {"tcp", boot_tcp},
 	{"cipher", boot_cipher},   {"tls", boot_tls},	  {"link", boot_link},
 	{"circ", boot_circ},	   {"onion", boot_onion}, {"relay", boot_relay},
-	{"edge", boot_edge},	   {"sched", boot_sched},
+	{"padding", boot_padding}, {"edge", boot_edge},	  {"sched", boot_sched},
 };
 
 int worker_init(struct worker *w, struct plane *plane, unsigned index, const uint8_t seed[32],
@@ -171,6 +177,8 @@ void worker_fini(struct worker *w)
 		sched_fini(&w->sched);
 	if (w->edge.stream)
 		edge_fini(&w->edge);
+	if (w->padding.row)
+		paddings_fini(&w->padding);
 	if (w->relay.window)
 		relay_fini(&w->relay);
 	if (w->onion.scheme)

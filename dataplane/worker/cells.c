@@ -32,6 +32,16 @@ static void origin_up(struct worker *w, uint32_t circ, uint8_t command, const ui
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 }
 
+/* Links are padded once they carry circuits of more than one hop: a client's link that only fetches
+ * directories is not (interop P1). command: RELAY or RELAY_EARLY, whichever way it goes. */
+static void note_use(struct worker *w, struct circ *k, uint8_t command)
+{
+	if (!k->leg[SIDE_N] && link_of(&w->links, k->conn)->peer == CTL_PEER_CLIENT)
+		return;
+	k->noted = command == CELL_RELAY;
+	link_used(&w->links, k->conn, k->noted ? LINK_USED_TRAFFIC : LINK_USED_CIRCS);
+}
+
 void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint8_t command,
 	       const uint8_t *payload)
 {
@@ -62,6 +72,8 @@ void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint
 		count(w->counts, circ_early);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
 	} else {
+		if (UNLIKELY(!k->noted))
+			note_use(w, k, command);
 		walk_add(w, side == SIDE_P ? &w->fwd : &w->back, id, circ, command, payload);
 	}
 }
@@ -115,6 +127,11 @@ void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t co
 	struct circ *k = &w->circs.circ[circ];
 
 	w->figures->cells_relayed++;
+	if (side == SIDE_P) {
+		w->figures->cells_back++;
+		if (UNLIKELY(k->padded))
+			circ_pad_sent(w, circ);
+	}
 	leg_send(w, k->leg[side], command, slot);
 }
 
@@ -142,6 +159,8 @@ void splice_cell(struct worker *w, wid id, wid from, const uint8_t *payload)
 				    .dst = slot_at(&w->sched, slot)->payload,
 				    .circ = circ,
 				    .command = CELL_RELAY};
+	if (UNLIKELY(!w->circs.circ[circ].noted))
+		note_use(w, &w->circs.circ[circ], CELL_RELAY);
 	onion_back(&w->onion, &item, 1);
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
 }

@@ -35,6 +35,7 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 		splice_end(w, k->splice, circ_id_of(&w->circs, circ), DESTROY_DESTROYED);
 	k->splice = WID_NONE;
 	streams_close(w, circ);
+	padding_stop(&w->padding, &k->padding);
 	onion_stop(&w->onion, circ);
 	ctl_say_closed(w, CTL_CIRC_CLOSED, circ, reason);
 }

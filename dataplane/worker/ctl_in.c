@@ -282,6 +282,8 @@ static void on_origin_send(struct worker *w, const struct down *d)
 		return;
 	}
 	memcpy(slot_at(&w->sched, slot)->payload, d->tail, CELL_PAYLOAD);
+	if (d->head.arg == CELL_RELAY_EARLY) /* of more than one hop */
+		link_used(&w->links, w->circs.circ[circ].conn, LINK_USED_CIRCS);
 	circ_queue(w, circ, SIDE_N, (uint8_t)d->head.arg, slot);
 }
 

@@ -59,6 +59,8 @@ struct peer_circ {
 	uint64_t bytes_in, hash_in; /* what DATA carried */
 	uint64_t bytes_out, hash_out;
 	uint16_t connected_len;
+	unsigned n_drops, n_negotiated; /* circuit padding that came */
+	uint8_t negotiated[RELAY_BODY]; /* the last answer about it */
 };
 /* The same circuit where the peer is the next hop: it echoes each DATA. */
 struct peer_hop {

@@ -160,6 +160,11 @@ static void hears_message(struct house *h, struct peer_circ *c, const struct rel
 		c->extended = true;
 		c->n_layers = 2;
 	}
+	c->n_drops += m->command == RELAY_DROP;
+	if (m->command == RELAY_PADDING_NEGOTIATED) {
+		c->n_negotiated++;
+		memcpy(c->negotiated, m->body, m->len);
+	}
 	if (m->command == RELAY_RENDEZVOUS2) {
 		c->joined = true;
 		c->n_layers = 2;

@@ -80,7 +80,6 @@ static void on_relay(struct worker *w, uint32_t conn, const struct cell *c, uint
 		count(w->counts, circ_unknown); /* never DESTROY (interop C8) */
 		return;
 	}
-	link_used(&w->links, conn);
 	cell_walk(w, w->circs.leg[leg].circ, w->circs.leg[leg].side, leg, c->command, c->payload);
 }
 
@@ -128,6 +127,7 @@ static void cells_in(struct worker *w, uint32_t conn, const struct cell *cells, 
 {
 	uint32_t circ_id[LINK_CELLS_MAX], leg[LINK_CELLS_MAX];
 
+	link_count_in(&w->links, link_of(&w->links, conn), n);
 	for (unsigned i = 0; i < n; i++)
 		circ_id[i] = cells[i].circ_id;
 	legs_find(&w->circs, conn, circ_id, n, leg);
@@ -150,7 +150,10 @@ static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
 	struct cell cells[LINK_CELLS_MAX];
 	struct link *k = link_of(&w->links, conn);
 	bool open = k->state == LINK_OPEN;
-	int n = link_in(&w->links, conn, data, len, cells);
+	int n;
+
+	link_heard(&w->links, conn, w->now_us);
+	n = link_in(&w->links, conn, data, len, cells);
 
 	if (n < 0) {
 		count(w->counts, link_broken);

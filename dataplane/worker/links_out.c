@@ -53,6 +53,7 @@ static unsigned pack(struct worker *w, uint32_t conn, uint8_t *p, unsigned n)
 		pack_one(w, p, &pick[i]);
 	}
 	w->figures->cells_out += k;
+	link_count_out(&w->links, link_of(&w->links, conn), k);
 	return k;
 }
 

@@ -104,6 +104,11 @@ static void on_truncate(struct worker *w, struct heard *h)
 	circ_say(w, h->circ, RELAY_TRUNCATED, 0, &reason, 1);
 }
 
+static void on_padding(struct worker *w, struct heard *h)
+{
+	circ_pad_negotiate(w, h->circ, h->msg.body, h->msg.len);
+}
+
 /* What a client gets when control cannot be asked. */
 static void stream_refuse(struct worker *w, const struct heard *h)
 {
@@ -200,7 +205,7 @@ static void (*const acts[])(struct worker *, struct heard *) = {
 	[RELAY_ACT_SENDME] = on_sendme,	  [RELAY_ACT_TRUNCATE] = on_truncate,
 	[RELAY_ACT_STREAM] = on_stream,	  [RELAY_ACT_EXTEND] = on_extend,
 	[RELAY_ACT_UP] = say_up,	  [RELAY_ACT_ANSWER] = on_answer,
-	[RELAY_ACT_VIOLATE] = on_violate,
+	[RELAY_ACT_VIOLATE] = on_violate, [RELAY_ACT_PADDING] = on_padding,
 };
 
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early)

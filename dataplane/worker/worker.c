@@ -53,18 +53,32 @@ static bool transmit(struct worker *w)
 	return sent != 0;
 }
 
+/* A PADDING cell, unless what waits on the link will do as well. */
+static void link_pad(struct worker *w, uint32_t conn)
+{
+	static const uint8_t nothing[CELL_PAYLOAD];
+
+	if (sched_waiting(&w->sched, conn) || tcp_unsent(w->tcp, conn)) {
+		count(w->counts, link_padding_late);
+	} else if (link_own_cell(w, conn, 0, CELL_PADDING, nothing) == 0) {
+		count(w->counts, link_padding_out);
+		if (link_of(&w->links, conn)->padded)
+			count(w->counts, link_padded_padding_out);
+	}
+}
+
 static void run_timers(struct worker *w)
 {
 	struct link_timer due[LINK_CELLS_MAX];
 	unsigned n = link_timers(&w->links, w->now_us, due, ARRAY_LEN(due));
-	static const uint8_t nothing[CELL_PAYLOAD];
 
 	for (unsigned i = 0; i < n; i++) {
 		if (due[i].due == LINK_DUE_IDLE)
 			link_shut(w, due[i].conn, CTL_WHY_IDLE);
-		else if (link_own_cell(w, due[i].conn, 0, CELL_PADDING, nothing) == 0)
-			count(w->counts, link_padding_out);
+		else
+			link_pad(w, due[i].conn);
 	}
+	pad_timers(w);
 	tcp_timers(w->tcp, w->now_us);
 	net_tick(w->net, w->now_us, w->rx);
 	take_hints(w);

@@ -11,6 +11,7 @@
 #include "dataplane/link/link.h"
 #include "dataplane/net/net.h"
 #include "dataplane/onion/onion.h"
+#include "dataplane/padding/padding.h"
 #include "dataplane/relay/relay.h"
 #include "dataplane/sched/sched.h"
 #include "dataplane/tcp/tcp.h"
@@ -88,6 +89,7 @@ struct worker {
 	struct circs circs;
 	struct onion onion;
 	struct relay relay;
+	struct paddings padding;
 	struct edge edge;
 	struct sched sched;
 	struct rng rng;
@@ -181,6 +183,13 @@ void splice_cell(struct worker *w, wid circ, wid from, const uint8_t *payload);
 
 /* ---- recognised.c: relay messages for us ---- */
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early);
+
+/* ---- padding.c: circuit padding ---- */
+void circ_pad_negotiate(struct worker *w, uint32_t circ, const uint8_t *body, uint16_t len);
+/* A cell goes to the client of a circuit that is padded. */
+void circ_pad_sent(struct worker *w, uint32_t circ);
+/* DROPs that are due. */
+void pad_timers(struct worker *w);
 
 /* ---- streams.c ---- */
 /* Packs what the far ends have sent into DATA cells. */
