@@ -47,7 +47,7 @@ struct ctl_head {
 	X(STREAM_OPEN, ctl_stream_open) /* the decision on a BEGIN, BEGIN_DIR */                 \
 	X(STREAM_WRITE, ctl_none)      /* bytes for a directory stream, on credit */              \
 	X(STREAM_CLOSE, ctl_none)      /* arg: relay command (END, RESOLVED); bytes: its body */  \
-	X(ADDR_DENY, ctl_addr_deny)                                                               \
+	X(ADDR_DENY, ctl_addr_deny)    /* arg: enum ctl_deny; an IPv6 address stands for its /64 */ \
 	X(PARAM_SET, ctl_param)                                                                   \
 	X(SHUTDOWN, ctl_none)	       /* arg 1: DESTROY, close_notify and FIN everywhere, then end */ \
 	X(REPLAY, ctl_none)	       /* after a re-attach: tell what is there */
@@ -60,7 +60,8 @@ struct ctl_head {
 	X(CIRC_CREATE, ctl_circ_create)	 /* id: reserved circ; bytes: CREATE* payload */         \
 	X(CIRC_RECV, ctl_circ_msg)	 /* a relay message for control; bytes: its body */      \
 	X(CIRC_DONE, ctl_circ_done)	 /* outcome of CIRC_EXTEND or CIRC_SPLICE */             \
-	X(CIRC_CLOSED, ctl_none)	 /* the last word on this circ; arg: DESTROY reason */   \
+	X(CIRC_CLOSED, ctl_none)	 /* the last word on this circ; arg: DESTROY reason,      \
+					    | CTL_CLOSED_OUTQ: its onward queue was full */       \
 	X(ORIGIN_OPENED, ctl_origin_opened) /* id: circ, or 0 and arg why not */                 \
 	X(ORIGIN_RECV, ctl_none)	 /* arg: cell command; bytes: one cell payload */        \
 	X(STREAM_RECV, ctl_stream_recv)	 /* BEGIN, BEGIN_DIR, RESOLVE; bytes: its body */        \
@@ -96,6 +97,8 @@ enum ctl_why {
 	CTL_WHY_IDENTITY, /* not who we dialled */
 	N_CTL_WHY
 };
+
+#define CTL_CLOSED_OUTQ 0x100
 
 enum ctl_peer { CTL_PEER_CLIENT, CTL_PEER_UNKNOWN_RELAY, CTL_PEER_RELAY };
 
@@ -216,9 +219,15 @@ struct ctl_stream_recv {
 	uint8_t command; /* BEGIN, BEGIN_DIR, RESOLVE */
 	uint8_t _pad[7];
 };
+enum ctl_deny {			   /* what is refused to an address, and as what it is counted */
+		CTL_DENY_MARKED,   /* new conns: it connects too often */
+		CTL_DENY_CROWDED,  /* new conns: it has too many */
+		CTL_DENY_CIRCUITS, /* CREATE over links of clients */
+		N_CTL_DENY
+};
 struct ctl_addr_deny {
 	struct addr at;
-	uint64_t seconds;
+	uint64_t seconds; /* 0: no more */
 };
 struct ctl_refused {
 	uint16_t type; /* of the message */
@@ -257,6 +266,10 @@ struct ctl_refused {
 	X(CIRCPAD_GLOBAL_PCT, 0)       /* 0: no limit */                                          \
 	X(CIRCPAD_MAX_QUEUED, 1000)                                                               \
 	X(KEEPALIVE_S, 300)                                                                       \
+	X(STREAM_DOS_ENABLED, 0)                                                                  \
+	X(STREAM_DOS_RATE, 100)	       /* BEGIN and RESOLVE a second and circuit */               \
+	X(STREAM_DOS_BURST, 300)                                                                  \
+	X(STREAM_DOS_TYPE, 2)	       /* 1 counted only, 2 refused, 3 the circuit closes */      \
 	X(ACCEPTING, 1)		       /* 0: no new conns, circuits or streams (draining) */      \
 	X(LOG_LEVEL, 2)		       /* enum log_level, of the process */
 /* clang-format on */

@@ -294,6 +294,17 @@ int addr_parse(struct addr *a, const char *text);
 #define ADDR_TEXT 56
 const char *addr_text(const struct addr *a, char buf[ADDR_TEXT]);
 
+/* The network that is taken for one party: an IPv4 address, the /64 of an IPv6 one; port 0. */
+static inline struct addr addr_party(const struct addr *a)
+{
+	struct addr p = *a;
+
+	p.port = 0;
+	if (p.family == 6)
+		memset(p.ip + 8, 0, 8);
+	return p;
+}
+
 /* ---- secrets ---- */
 void wipe(void *p, size_t len);
 /* Constant time; true when equal. */
@@ -331,6 +342,31 @@ uint32_t map_hash(const struct map *m, uint64_t key);
 uint32_t map_get_hashed(const struct map *m, uint64_t key, uint32_t hash);
 /* The value that was there, or SLOT_NONE. */
 uint32_t map_del(struct map *m, uint64_t key);
+
+/* ---- parties that are refused for a while, each for reasons of the caller: a keyed table of fixed
+ * size, one look-up reads one bucket. In a full bucket the row that ends first makes room. ---- */
+#define DENIED_WHYS 3
+#define DENIED_WAYS 4 /* rows of a bucket */
+struct denied_row {
+	uint8_t ip[16];
+	uint32_t until_s[DENIED_WHYS]; /* each 0 or the last second */
+	uint8_t family;
+	uint8_t _pad[3];
+};
+struct denied {
+	struct hash_key key;
+	uint32_t mask; /* buckets - 1 */
+	struct denied_row (*buckets)[DENIED_WAYS];
+};
+/* Room for n rows, at least; a power of two. 0 or ERR_FULL. */
+int denied_init(struct denied *d, uint32_t n, struct hash_key key);
+void denied_fini(struct denied *d);
+/* Refuses the party of a for this reason until that second; until_s 0: no more. 0, or ERR_FULL when
+ * a row that had not ended made room. */
+int denied_set(struct denied *d, const struct addr *a, unsigned why, uint32_t until_s,
+	       uint32_t now_s);
+/* The reasons that hold, as bits 1 << why. */
+unsigned denied_whys(const struct denied *d, const struct addr *a, uint32_t now_s);
 
 /* ---- random bytes from a seed (ChaCha20 in counter mode): no room reads the system's entropy;
  * the worker seeds one of these at boot, a test with its number. ---- */

@@ -203,6 +203,60 @@ static void test_addr(void **state)
 	}
 }
 
+static void test_denied(void **state)
+{
+	/* one after another: who is refused why until when, at what time it is asked for whom */
+	static const struct {
+		const char *set;
+		unsigned why;
+		uint32_t until_s, at_s;
+		const char *ask;
+		unsigned whys;
+	} rows[] = {
+		{"10.0.0.1", 0, 0, 5, "10.0.0.1", 0}, /* nothing to lift */
+		{"10.0.0.1", 0, 4, 5, "10.0.0.1", 0}, /* over before it began */
+		{"10.0.0.1", 0, 5, 5, "10.0.0.1", 1},
+		{"10.0.0.1", 2, 9, 5, "10.0.0.1", 5},
+		{"10.0.0.1", 2, 9, 6, "10.0.0.1", 4},
+		{"10.0.0.1:80", 1, 20, 6, "10.0.0.1:9", 6},
+		{"10.0.0.1", 1, 0, 6, "10.0.0.1", 4},
+		{"10.0.0.1", 2, 9, 10, "10.0.0.1", 0},
+		{"10.0.0.2", 0, 99, 10, "10.0.0.1", 0},
+		/* an IPv6 address stands for its /64, and is no IPv4 address of the same bytes */
+		{"2001:db8:1:2::1", 1, 99, 10, "2001:db8:1:2:ffff::9", 2},
+		{"2001:db8:1:2::1", 1, 99, 10, "2001:db8:1:3::1", 0},
+		{"a00:3::", 1, 99, 10, "10.0.0.3", 0},
+		{"2001:db8:1:2::7", 1, 0, 10, "2001:db8:1:2::1", 0},
+	};
+	struct denied d;
+	struct addr a = {.family = 4};
+	unsigned n = 0, n_lost = 0;
+
+	assert_int_equal(denied_init(&d, 100, key), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(addr_parse(&a, rows[i].set), 0);
+		assert_int_equal(denied_set(&d, &a, rows[i].why, rows[i].until_s, rows[i].at_s), 0);
+		assert_int_equal(addr_parse(&a, rows[i].ask), 0);
+		assert_int_equal(denied_whys(&d, &a, rows[i].at_s), rows[i].whys);
+	}
+	denied_fini(&d);
+	/* Beyond its room those that end first make room, and it says so. */
+	assert_int_equal(denied_init(&d, 100, key), 0);
+	a = (struct addr) {.family = 4};
+	for (uint32_t i = 0; i < 4000; i++) {
+		be32_put(a.ip, i);
+		n_lost += denied_set(&d, &a, 0, 1000 + i, 10) == ERR_FULL;
+		assert_int_equal(denied_whys(&d, &a, 10), 1);
+	}
+	for (uint32_t i = 0; i < 4000; i++) {
+		be32_put(a.ip, i);
+		n += denied_whys(&d, &a, 10);
+	}
+	assert_int_equal(n + n_lost, 4000);
+	assert_true(n <= 128 && n >= 100);
+	denied_fini(&d);
+}
+
 static void test_rng(void **state)
 {
 	/* RFC 8439 section 2.3.2's key with a zero nonce differs; appendix A.1 vector 1 has both
@@ -236,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_wheel),	      cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_reader_writer), cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_rng),	      cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_denied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,6 +174,23 @@ static void accept_in(struct tcp *t, struct in *in, const struct tcp_hdr *syn, u
 	in_conn(t, c, in, now_us);
 }
 
+/* The peer is there, for it has acknowledged; whether it may stay costs one look-up. */
+static bool is_denied(struct tcp *t, const struct in *in, uint64_t now_us)
+{
+	unsigned whys = t->cfg.denied ? denied_whys(t->cfg.denied, &in->remote,
+						    (uint32_t)(now_us / 1000000))
+				      : 0;
+
+	if (LIKELY(!(whys & (1u << TCP_DENIED_MARKED | 1u << TCP_DENIED_CROWDED))))
+		return false;
+	if (whys & 1u << TCP_DENIED_MARKED)
+		tcp_count(t, denied_marked);
+	else
+		tcp_count(t, denied_crowded);
+	reply_rst(t, in, now_us);
+	return true;
+}
+
 static void half_ack(struct tcp *t, uint32_t i, struct in *in, uint64_t now_us)
 {
 	struct half f = t->halves[i];
@@ -186,6 +203,10 @@ static void half_ack(struct tcp *t, uint32_t i, struct in *in, uint64_t now_us)
 	}
 	if (seq_lt(in->h.seq, f.irs + 1) || seq_lt(f.irs + 1 + RCV_WND_START, in->h.seq)) {
 		tcp_count(t, out_of_window);
+		return;
+	}
+	if (is_denied(t, in, now_us)) {
+		half_free(t, i);
 		return;
 	}
 	/* Kept: the peer's data will ask again. */
@@ -255,6 +276,8 @@ void listen_in(struct tcp *t, const struct in *in, uint64_t now_us)
 	    cookie_check(t, in, &syn, now_us)) {
 		struct in copy = *in;
 
+		if (is_denied(t, in, now_us))
+			return;
 		if (!t->accepting || slots_full(&t->slots)) {
 			tcp_count(t, not_accepting);
 			return;

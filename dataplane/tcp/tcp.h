@@ -51,6 +51,7 @@ struct tcp_config {
 	const char *congestion;	     /* a row of the congestion table; NULL: "cubic" */
 	uint64_t keepalive_us;	     /* idle time before probes; 0: none */
 	uint16_t port_min, port_max; /* source ports of tcp_open; 0: 15000, 65535 */
+	const struct denied *denied; /* parties that may not connect; NULL: all may */
 	struct hash_key cookie_key;  /* SYN cookies: the same for all workers */
 	uint8_t seed[32];	     /* every other key and random choice comes from it */
 	struct counts *counts;
@@ -59,6 +60,10 @@ struct tcp_config {
 	void *lands_arg;
 };
 
+enum tcp_denied {
+	TCP_DENIED_MARKED,
+	TCP_DENIED_CROWDED
+}; /* reasons in denied; others are not ours */
 /* NULL and *err (a static sentence that names the setting) when memory or a name is missing. EAL
  * must be up. The config is copied. */
 struct tcp *tcp_init(const struct tcp_config *config, uint64_t now_us, const char **err);

@@ -151,8 +151,11 @@ static void params_reset(struct worker *w)
 		CTL_PARAMS(X)
 #undef X
 	};
+	struct addr peer = house_address(PEER_IP, 0);
 
 	memcpy(w->params, defaults, sizeof(defaults));
+	for (unsigned why = 0; why < N_CTL_DENY; why++)
+		denied_set(&w->denied, &peer, why, 0, 0);
 	w->plane->bucket.left[0] = w->plane->bucket.left[1] = 1 << 30;
 	memory_bound(w);
 	w->stopping = false;
@@ -287,6 +290,12 @@ static void sense_stream(struct bare *b, struct words *m, uint8_t x)
 
 	word_put(m, &o, sizeof(o));
 }
+static void sense_deny(struct bare *b, struct words *m, uint8_t x)
+{
+	struct ctl_addr_deny d = {.at = house_address(x & 1 ? PEER_IP : x, 0), .seconds = x >> 4};
+
+	word_put(m, &d, sizeof(d));
+}
 static void sense_param(struct bare *b, struct words *m, uint8_t x)
 {
 	struct ctl_param p = {.param = x};
@@ -299,7 +308,7 @@ static void (*const senses[N_CTL_DOWN])(struct bare *, struct words *, uint8_t) 
 	[CTL_CONN_READY] = sense_ready,	   [CTL_CIRC_ADD] = sense_circ_add,
 	[CTL_CIRC_EXTEND] = sense_extend,  [CTL_CIRC_SPLICE] = sense_splice,
 	[CTL_CIRC_SEND] = sense_circ_send, [CTL_STREAM_OPEN] = sense_stream,
-	[CTL_PARAM_SET] = sense_param,
+	[CTL_PARAM_SET] = sense_param,	   [CTL_ADDR_DENY] = sense_deny,
 };
 
 /* Whose id a message bears. */

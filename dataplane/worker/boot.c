@@ -35,11 +35,25 @@ static int boot_figures(struct worker *w, const char **why)
 	w->message = malloc(RING_MSG_MAX);
 	w->rx = calloc(1, sizeof(*w->rx));
 	w->conn = column_new(w->plane->n_conns, sizeof(*w->conn));
+	w->begins = column_new(w->plane->n_circs, sizeof(*w->begins));
 	w->late.cap = w->plane->n_conns + w->plane->n_circs + w->plane->n_streams;
 	w->late.rows = column_new(w->late.cap, sizeof(*w->late.rows));
 	ring_attach(&w->down, ctl_ring(w->plane->ctl, w->index, false), CTL_RING_SLOTS);
 	ring_attach(&w->up, ctl_ring(w->plane->ctl, w->index, true), CTL_RING_SLOTS);
-	return w->message && w->rx && w->conn && w->late.rows ? 0 : ERR_FULL;
+	return w->message && w->rx && w->conn && w->begins && w->late.rows ? 0 : ERR_FULL;
+}
+
+static struct hash_key draw_key(struct worker *w)
+{
+	struct hash_key key;
+
+	rng_bytes(&w->rng, &key, sizeof(key));
+	return key;
+}
+
+static int boot_denied(struct worker *w, const char **why)
+{
+	return denied_init(&w->denied, DENIED_MAX, draw_key(w));
 }
 
 static int boot_net(struct worker *w, const char **why)
@@ -65,6 +79,7 @@ static int boot_tcp(struct worker *w, const char **why)
 	cf.lands_here = lands_here;
 	cf.lands_arg = w;
 	cf.records = 1u << CONN_LINK;
+	cf.denied = &w->denied;
 	rng_bytes(&w->rng, cf.seed, sizeof(cf.seed));
 	w->tcp = tcp_init(&cf, w->now_us, why);
 	return w->tcp ? 0 : ERR_FULL;
@@ -85,14 +100,6 @@ static int boot_link(struct worker *w, const char **why)
 	struct link_config cf = {w->plane->n_conns, w->counts, &w->rng, w->params};
 
 	return links_init(&w->links, &cf, w->now_us);
-}
-
-static struct hash_key draw_key(struct worker *w)
-{
-	struct hash_key key;
-
-	rng_bytes(&w->rng, &key, sizeof(key));
-	return key;
 }
 
 static int boot_circ(struct worker *w, const char **why)
@@ -138,10 +145,11 @@ static const struct boot_row {
 	const char *room;
 	int (*boot)(struct worker *, const char **why);
 } rooms[] = {
-	{"figures", boot_figures}, {"net", boot_net},	  {"tcp", boot_tcp},
-	{"cipher", boot_cipher},   {"tls", boot_tls},	  {"link", boot_link},
-	{"circ", boot_circ},	   {"onion", boot_onion}, {"relay", boot_relay},
-	{"padding", boot_padding}, {"edge", boot_edge},	  {"sched", boot_sched},
+	{"figures", boot_figures}, {"denied", boot_denied},   {"net", boot_net},
+	{"tcp", boot_tcp},	   {"cipher", boot_cipher},   {"tls", boot_tls},
+	{"link", boot_link},	   {"circ", boot_circ},	      {"onion", boot_onion},
+	{"relay", boot_relay},	   {"padding", boot_padding}, {"edge", boot_edge},
+	{"sched", boot_sched},
 };
 
 int worker_init(struct worker *w, struct plane *plane, unsigned index, const uint8_t seed[32],
@@ -195,7 +203,9 @@ void worker_fini(struct worker *w)
 		tcp_fini(w->tcp);
 	if (w->cipher.mgr)
 		cipher_fini(&w->cipher);
+	denied_fini(&w->denied);
 	column_free(w->conn, w->plane->n_conns, sizeof(*w->conn));
+	column_free(w->begins, w->plane->n_circs, sizeof(*w->begins));
 	column_free(w->late.rows, w->late.cap, sizeof(*w->late.rows));
 	free(w->rx);
 	free(w->message);

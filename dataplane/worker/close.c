@@ -19,9 +19,14 @@ static void streams_close(struct worker *w, uint32_t circ)
 void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 {
 	struct circ *k = &w->circs.circ[circ];
+	uint32_t told = reason;
 
 	if (k->state == CIRC_FREE || k->state == CIRC_CLOSED)
 		return;
+	if (reason == LEG_OVERRAN) {
+		reason = DESTROY_RESOURCELIMIT;
+		told = reason | CTL_CLOSED_OUTQ;
+	}
 	circ_set_state(&w->circs, circ, CIRC_CLOSED);
 	k->reason = reason;
 	if (from == SIDE_P || from == SIDE_N)
@@ -37,7 +42,7 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 	streams_close(w, circ);
 	padding_stop(&w->padding, &k->padding);
 	onion_stop(&w->onion, circ);
-	ctl_say_closed(w, CTL_CIRC_CLOSED, circ, reason);
+	ctl_say_closed(w, CTL_CIRC_CLOSED, circ, told);
 }
 
 void leg_destroy(struct worker *w, uint32_t leg, uint8_t reason)
@@ -82,7 +87,7 @@ void leg_kill(struct worker *w, uint32_t leg, uint8_t reason)
 
 	if (!circ)
 		return; /* its DESTROY waits already */
-	leg_destroy(w, leg, reason);
+	leg_destroy(w, leg, reason == LEG_OVERRAN ? DESTROY_RESOURCELIMIT : reason);
 	tell_circ(w, circ, leg_id_of(&w->circs, leg), reason);
 }
 

@@ -434,9 +434,24 @@ static void on_replay(struct worker *w, const struct down *d)
 	replay_begin(w);
 }
 
+_Static_assert((int)CTL_DENY_MARKED == (int)TCP_DENIED_MARKED &&
+		       (int)CTL_DENY_CROWDED == (int)TCP_DENIED_CROWDED &&
+		       N_CTL_DENY <= DENIED_WHYS,
+	       "a reason of control's is one of the table's");
+
 static void on_deny(struct worker *w, const struct down *d)
 {
-	count(w->counts, worker_down_state); /* no row of this release sends it */
+	uint32_t now_s = (uint32_t)(w->now_us / 1000000);
+	BODY(struct ctl_addr_deny, b, d);
+
+	if (d->head.arg >= N_CTL_DENY || !addr_ip_len(&b.at)) {
+		count(w->counts, worker_down_state);
+		return;
+	}
+	b.seconds = MIN(b.seconds, DENY_MAX_S);
+	if (denied_set(&w->denied, &b.at, d->head.arg, b.seconds ? now_s + (uint32_t)b.seconds : 0,
+		       now_s) < 0)
+		count(w->counts, worker_deny_lost);
 }
 
 static const struct down_row {

@@ -156,7 +156,7 @@ void leg_send(struct worker *w, wid id, uint8_t command, uint32_t slot)
 	}
 	if (UNLIKELY(leg_full(w, leg))) { /* interop C13 */
 		slot_give(&w->sched, slot);
-		leg_kill(w, leg, DESTROY_RESOURCELIMIT);
+		leg_kill(w, leg, LEG_OVERRAN);
 		return;
 	}
 	cell_head_put(cell->head, w->circs.leg[leg].circ_id, command);
@@ -180,9 +180,10 @@ void on_leg_end(struct worker *w, wid id, uint8_t reason)
 		leg_destroy(w, leg, reason);
 }
 
-void on_leg_gone(struct worker *w, wid id, wid leg, uint8_t reason)
+void on_leg_gone(struct worker *w, wid id, wid leg, uint8_t why)
 {
 	uint32_t circ = circ_check(&w->circs, id);
+	uint8_t reason = why == LEG_OVERRAN ? DESTROY_RESOURCELIMIT : why;
 	struct circ *k;
 	int side;
 
@@ -197,6 +198,9 @@ void on_leg_gone(struct worker *w, wid id, wid leg, uint8_t reason)
 	side = leg && leg == k->leg[SIDE_P] ? SIDE_P : SIDE_N;
 	if (k->extending && side == SIDE_N)
 		extend_done(w, circ, false, reason);
+	/* What a client pushes onward faster than it is taken is held against it (interop X5). */
+	if (side == SIDE_N && k->state == CIRC_OPEN)
+		reason = why;
 	circ_shut(w, circ, reason, side);
 }
 

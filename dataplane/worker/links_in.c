@@ -30,6 +30,18 @@ static void cell_up(struct worker *w, uint32_t conn, const struct cell *c)
 	link_shut(w, conn, CTL_WHY_RESOURCE);
 }
 
+/* A client from an address that control has marked (interop X1). */
+static bool create_denied(struct worker *w, uint32_t conn)
+{
+	struct addr local, remote;
+
+	if (link_of(&w->links, conn)->peer != CTL_PEER_CLIENT)
+		return false;
+	tcp_addrs(w->tcp, conn, &local, &remote);
+	return denied_whys(&w->denied, &remote, (uint32_t)(w->now_us / 1000000)) &
+	       1u << CTL_DENY_CIRCUITS;
+}
+
 /* CREATE, CREATE_FAST, CREATE2: the circuit is reserved here, control answers (interop C9). */
 static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 {
@@ -47,6 +59,11 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 		return; /* out of legs: nothing to remember a DESTROY by */
 	k->n_legs++;
 	sched_leg_start(&w->sched, leg, conn);
+	if (create_denied(w, conn)) {
+		count(w->counts, circ_create_denied);
+		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
+		return;
+	}
 	if (ours) {
 		count(w->counts, circ_id_half);
 		leg_destroy(w, leg, DESTROY_TORPROTOCOL);
@@ -60,6 +77,7 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
 		return;
 	}
+	w->begins[circ].at_s = 0;
 	w->circs.leg[leg].circ = circ_id_of(&w->circs, circ);
 	w->circs.circ[circ].leg[SIDE_P] = leg_id_of(&w->circs, leg);
 	if (ctl_say(w, CTL_CIRC_CREATE, circ_id_of(&w->circs, circ), 0, &body, sizeof(body),

@@ -109,14 +109,13 @@ static void on_padding(struct worker *w, struct heard *h)
 	circ_pad_negotiate(w, h->circ, h->msg.body, h->msg.len);
 }
 
-/* What a client gets when control cannot be asked. */
-static void stream_refuse(struct worker *w, const struct heard *h)
+/* What a client gets when control cannot or need not be asked. */
+static void stream_refuse(struct worker *w, const struct heard *h, uint8_t reason)
 {
 	static const char text[] = "Error resolving hostname";
-	uint8_t body[6 + sizeof(text)], reason = END_RESOURCELIMIT;
+	uint8_t body[6 + sizeof(text)];
 	struct writer out = writer_of(body, sizeof(body));
 
-	count(w->counts, edge_refused);
 	if (h->msg.command != RELAY_RESOLVE) {
 		circ_say(w, h->circ, RELAY_END, h->msg.stream_id, &reason, 1);
 		return;
@@ -128,6 +127,39 @@ static void stream_refuse(struct worker *w, const struct heard *h)
 	circ_say(w, h->circ, RELAY_RESOLVED, h->msg.stream_id, body, (uint16_t)wr_len(&out));
 }
 
+/* A token for each BEGIN and RESOLVE; whole seconds refill (interop X4, E14). */
+static bool begin_allowed(struct worker *w, const struct heard *h)
+{
+	struct begins *b = &w->begins[h->circ];
+	uint32_t now_s = (uint32_t)(w->now_us / 1000000) + 1;
+	int64_t burst = MIN(w->params[CTL_PARAM_STREAM_DOS_BURST], INT32_MAX), more;
+
+	if (!w->params[CTL_PARAM_STREAM_DOS_ENABLED] || h->msg.command == RELAY_BEGIN_DIR)
+		return true;
+	more = b->at_s ? (int64_t)(now_s - b->at_s) *
+				 MIN(w->params[CTL_PARAM_STREAM_DOS_RATE], INT32_MAX)
+		       : burst;
+	b->left = (uint32_t)MIN(b->left + more, burst);
+	b->at_s = now_s;
+	if (b->left) {
+		b->left--;
+		return true;
+	}
+	count(w->counts, edge_begins_over);
+	return w->params[CTL_PARAM_STREAM_DOS_TYPE] < 2;
+}
+
+/* MISC, for RESOURCELIMIT would have clients shun us for hours. */
+static void begin_over(struct worker *w, const struct heard *h)
+{
+	if (w->params[CTL_PARAM_STREAM_DOS_TYPE] > 2)
+		circ_shut(w, h->circ, DESTROY_RESOURCELIMIT, -1);
+	else if (edge_find(&w->edge, h->circ, h->msg.stream_id) != SLOT_NONE)
+		count(w->counts, relay_stream_in_use);
+	else
+		stream_refuse(w, h, END_MISC);
+}
+
 static void on_stream(struct worker *w, struct heard *h)
 {
 	struct ctl_stream_recv body = {.circ = circ_id_of(&w->circs, h->circ),
@@ -136,7 +168,12 @@ static void on_stream(struct worker *w, struct heard *h)
 	int stream;
 
 	if (!w->params[CTL_PARAM_ACCEPTING]) {
-		stream_refuse(w, h);
+		count(w->counts, edge_refused);
+		stream_refuse(w, h, END_RESOURCELIMIT);
+		return;
+	}
+	if (UNLIKELY(!begin_allowed(w, h))) {
+		begin_over(w, h);
 		return;
 	}
 	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command);
@@ -145,14 +182,16 @@ static void on_stream(struct worker *w, struct heard *h)
 		return;
 	}
 	if (stream < 0) {
-		stream_refuse(w, h);
+		count(w->counts, edge_refused);
+		stream_refuse(w, h, END_RESOURCELIMIT);
 		return;
 	}
 	if (ctl_say(w, CTL_STREAM_RECV, slots_id(&w->edge.slots, (uint32_t)stream), 0, &body,
 		    sizeof(body), h->msg.body, h->msg.len) < 0) {
 		edge_end(&w->edge, (uint32_t)stream, &h->k->streams, false, w->now_us);
 		edge_free(&w->edge, (uint32_t)stream); /* control never heard of it */
-		stream_refuse(w, h);
+		count(w->counts, edge_refused);
+		stream_refuse(w, h, END_RESOURCELIMIT);
 	}
 }
 

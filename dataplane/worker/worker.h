@@ -22,6 +22,7 @@
 #define TURN_PACKETS 64		  /* frames read in one turn */
 #define TURN_BYTES   (256 * 1024) /* bytes of records opened in one turn: they stay in L2 */
 #define STOP_US	     1000000	  /* from SHUTDOWN to the end of the loop */
+#define DENIED_MAX   65536	  /* addresses refused at once */
 #define TURN_SLOTS   1024	  /* slots that must be free before a turn reads anything */
 
 enum conn_kind { CONN_LINK, CONN_EXIT };
@@ -34,6 +35,11 @@ struct conn {
 	uint8_t known;	    /* control was told of it */
 	uint8_t shut;	    /* we are closing it: nothing more is read */
 	uint8_t why;	    /* enum ctl_why, for CONN_CLOSED */
+};
+
+/* What a circuit may still ask for of streams (interop X4). */
+struct begins {
+	uint32_t left, at_s; /* at_s 0: never asked, all is left */
 };
 
 /* A relay cell on its way through the onion. */
@@ -97,6 +103,8 @@ struct worker {
 	struct ctl_figures *figures;
 	int64_t params[N_CTL_PARAMS];
 
+	struct denied denied;  /* addresses that control has had refused */
+	struct begins *begins; /* by circuit */
 	struct conn *conn;
 	uint32_t read_head, read_tail; /* links with records to open */
 	struct walk fwd, back;
@@ -210,7 +218,9 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from);
 void leg_destroy(struct worker *w, uint32_t leg, uint8_t reason);
 /* A leg of our conns is gone without a word to the peer; its circuit hears of it. */
 void leg_gone(struct worker *w, uint32_t leg, uint8_t reason);
-/* A leg of our conns ends by our wish: DESTROY to its peer, and its circuit hears of it. */
+/* A leg of our conns ends by our wish: DESTROY to its peer, and its circuit hears of it.
+ * LEG_OVERRAN is RESOURCELIMIT of a queue at its bound, also for circ_shut. */
+#define LEG_OVERRAN 0x80
 void leg_kill(struct worker *w, uint32_t leg, uint8_t reason);
 /* All legs of a conn that is going. */
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
@@ -249,6 +259,7 @@ int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t com
 		  const uint8_t *payload);
 
 /* ---- buckets.c ---- */
+#define DENY_MAX_S (90ull * 86400) /* longest refusal of an address */
 #define PARAM_MAX                                                                                  \
 	(1ll << 40) /* of a parameter: a rate times a second's microseconds fits 64 bits */
 /* Adds what the time since the last call is worth. Call each turn. */
