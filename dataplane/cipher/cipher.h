@@ -186,7 +186,7 @@ bool cgo_client_open(const struct cipher *c, struct cgo_layer *l, uint8_t comman
 		     uint8_t payload[RELAY_PAYLOAD], uint8_t tag[UIV_TAG]);
 
 /* ---- modular powers: RSA with three primes, for the TLS keys of links ---- */
-#define MODEXP_LANES   8
+#define MODEXP_LANES   4
 #define MODEXP_DIGITS  14  /* of 52 bits, the lowest first */
 #define MODEXP_BITS    688 /* most of a modulus, and of an exponent */
 #define MODEXP_RUNS    3   /* times MODEXP_DIGITS digits: what is raised */

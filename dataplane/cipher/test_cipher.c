@@ -388,7 +388,7 @@ static void modexp_round(unsigned round, BN_CTX *ctx)
 	for (unsigned i = 0; i < MODEXP_LANES; i++) {
 		m[i] = BN_new();
 		x[i] = BN_new();
-		BN_rand(m[i], i < 4 ? MODEXP_BITS - (int)i : 2 + 80 * (int)i, BN_RAND_TOP_ONE,
+		BN_rand(m[i], round % 3 ? MODEXP_BITS - (int)i : 2 + 80 * (int)i, BN_RAND_TOP_ONE,
 			BN_RAND_BOTTOM_ODD);
 		BN_rand(x[i], MODEXP_BITS, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY);
 		if (round % 4 == 3 && i < 3)
