@@ -260,6 +260,9 @@ struct ctl_refused {
 	X(NF_PAD_BEFORE_USAGE, 1)                                                                 \
 	X(NF_PAD_RELAYS, 0)                                                                       \
 	X(NF_CONNTIMEOUT_RELAYS, 3600)                                                            \
+	X(CFX_ENABLED, 1)	       /* conflux: 0: LINK closes its circuit */                  \
+	X(CFX_MAX_LEGS, 8)	       /* of one set */                                           \
+	X(CFX_MAX_OOOQ, INT32_MAX)     /* bytes that one set may hold out of order */             \
 	X(ALLOW_NONEARLY_EXTEND, 0)                                                               \
 	X(CIRCPAD_DISABLED, 0)	       /* by consensus or torrc */                                \
 	X(CIRCPAD_GLOBAL_CELLS, 0)                                                                \

@@ -386,6 +386,7 @@ static void parameter_torrc(void **state)
 	struct pushed p = {.n = {0}};
 	struct config c = {.circuit_priority_halflife_s = -1.0,
 			   .refuse_unknown_exits = -1,
+			   .conflux_enabled = -1,
 			   .dos_refuse_single_hop_rendezvous = -1,
 			   .circuit_padding = true};
 	struct dir d = {.config = &c};

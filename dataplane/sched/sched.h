@@ -12,7 +12,8 @@ struct slot {
 	uint32_t next;
 	uint32_t leg; /* SLOT_NONE: the link's own cell */
 	uint64_t arrival_us;
-	uint8_t _pad[CACHE_LINE - 16 - CELL_HEAD];
+	uint8_t scratch[CACHE_LINE - 16 -
+			CELL_HEAD]; /* of who holds a slot that is in no queue here */
 	uint8_t head[CELL_HEAD];
 	uint8_t payload[CELL_PAYLOAD];
 	uint8_t _tail[3];
