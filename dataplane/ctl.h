@@ -249,6 +249,29 @@ struct ctl_refused {
 	X(CIRCWINDOW, 1000)                                                                       \
 	X(SENDME_EMIT_MIN, 1)                                                                     \
 	X(SENDME_ACCEPT_MIN, 0)                                                                   \
+	X(CC_CWND_INIT, 124)	       /* congestion control, in cells (interop 3.1) */            \
+	X(CC_CWND_MIN, 124)                                                                       \
+	X(CC_CWND_MAX, INT32_MAX)                                                                 \
+	X(CC_CWND_INC, 1)                                                                         \
+	X(CC_CWND_INC_RATE, 31)                                                                   \
+	X(CC_CWND_INC_PCT_SS, 100)                                                                \
+	X(CC_EWMA_CWND_PCT, 50)                                                                   \
+	X(CC_EWMA_MAX, 10)                                                                        \
+	X(CC_EWMA_SS, 2)                                                                          \
+	X(CC_RTT_RESET_PCT, 100)                                                                  \
+	X(CC_SS_CAP, 600)	       /* this and four of Vegas: those of our kind of path */    \
+	X(CC_SS_MAX, 5000)                                                                        \
+	X(CC_VEGAS_ALPHA, 186)                                                                    \
+	X(CC_VEGAS_BETA, 248)                                                                     \
+	X(CC_VEGAS_GAMMA, 186)                                                                    \
+	X(CC_VEGAS_DELTA, 310)                                                                    \
+	X(CC_FULL_GAP, 4)                                                                         \
+	X(CC_FULL_MIN_PCT, 25)                                                                    \
+	X(CC_FULL_PER_CWND, 1)                                                                    \
+	X(CC_XOFF, 500)		       /* cells that wait at an exit stream */                    \
+	X(CC_XON_RATE, 500)                                                                       \
+	X(CC_XON_CHANGE_PCT, 25)                                                                  \
+	X(CC_XON_EWMA, 2)                                                                         \
 	X(CELL_QUEUE_MAX, 2500)                                                                   \
 	X(CELL_QUEUE_MAX_OUT, 2500)                                                               \
 	X(CELLQ_HIGH, 256)                                                                        \

@@ -2,16 +2,21 @@
 #include "dataplane/edge/edge.h"
 
 int edge_init(struct edge *e, unsigned worker, uint32_t n_streams, uint32_t n_conns,
-	      struct hash_key key, struct tcp *tcp, struct counts *counts)
+	      struct hash_key key, struct tcp *tcp, struct counts *counts, const int64_t *params,
+	      uint64_t now_us)
 {
 	*e = (struct edge) {.n_conns = n_conns,
 			    .tcp = tcp,
 			    .counts = counts,
+			    .params = params,
 			    .ready_head = SLOT_NONE,
 			    .ready_tail = SLOT_NONE};
 	e->stream = column_new(n_streams, sizeof(*e->stream));
+	e->flow = column_new(n_streams, sizeof(*e->flow));
 	e->conn_stream = column_new(n_conns, sizeof(*e->conn_stream));
-	if (!e->stream || !e->conn_stream || slots_init(&e->slots, worker, n_streams) < 0 ||
+	if (!e->stream || !e->flow || !e->conn_stream ||
+	    wheel_init(&e->dry, n_streams, now_us) < 0 ||
+	    slots_init(&e->slots, worker, n_streams) < 0 ||
 	    map_init(&e->by_id, n_streams, key) < 0) {
 		edge_fini(e);
 		return ERR_FULL;
@@ -26,13 +31,15 @@ void edge_fini(struct edge *e)
 		pipe_free(&e->stream[i].out);
 	}
 	column_free(e->stream, e->slots.n, sizeof(*e->stream));
+	column_free(e->flow, e->slots.n, sizeof(*e->flow));
+	wheel_fini(&e->dry);
 	column_free(e->conn_stream, e->n_conns, sizeof(*e->conn_stream));
 	slots_fini(&e->slots);
 	map_fini(&e->by_id);
 	*e = (struct edge) {0};
 }
 
-int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command)
+int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8_t command, bool cc)
 {
 	uint32_t i;
 
@@ -51,7 +58,10 @@ int edge_begin(struct edge *e, uint32_t circ, uint32_t *list, uint16_t id, uint8
 					.prev = SLOT_NONE,
 					.id = id,
 					.state = STREAM_ASKED,
-					.command = command};
+					.command = command,
+					.step = !cc};
+	if (cc)
+		e->flow[i] = (struct edge_flow) {0};
 	if (*list != SLOT_NONE)
 		e->stream[*list].prev = i;
 	*list = i;
@@ -96,6 +106,8 @@ void edge_end(struct edge *e, uint32_t stream, uint32_t *list, bool flush, uint6
 	if (s->state == STREAM_ENDED || s->state == STREAM_FREE)
 		return;
 	unready(e, stream);
+	if (!s->step && e->flow[stream].dry)
+		wheel_clear(&e->dry, stream);
 	far_end_close(e, s, flush, now_us);
 	e->mem -= s->in.cap + s->out.cap;
 	pipe_free(&s->in);
@@ -175,6 +187,18 @@ int edge_opened(struct edge *e, uint32_t stream)
 	return rc;
 }
 
+/* Far more waits than one that heeds XOFF could have sent. */
+static bool flooded(struct edge *e, const struct stream *s)
+{
+	uint64_t limit = (uint64_t)e->params[CTL_PARAM_CC_XOFF] * RELAY_BODY + EDGE_XOFF_LATE;
+	uint64_t waits = s->state == STREAM_OPEN ? tcp_unsent(e->tcp, s->conn) : s->in.len;
+
+	if (waits <= limit)
+		return false;
+	count(e->counts, edge_flooded);
+	return true;
+}
+
 int edge_data(struct edge *e, uint32_t stream, const uint8_t *body, uint16_t len)
 {
 	struct stream *s = &e->stream[stream];
@@ -183,12 +207,14 @@ int edge_data(struct edge *e, uint32_t stream, const uint8_t *body, uint16_t len
 		count(e->counts, edge_window_overrun);
 		return ERR_MALFORMED;
 	}
-	s->received++;
+	s->received += s->step;
 	if (s->state == STREAM_DIR)
 		return 1;
+	if (UNLIKELY(!s->step) && flooded(e, s))
+		return ERR_FULL;
 	if (s->state == STREAM_OPEN)
 		return to_tcp(e, s, body, len);
-	return keep(e, &s->in, body, len, EDGE_HELD_MAX);
+	return keep(e, &s->in, body, len, s->step ? EDGE_HELD_MAX : UINT32_MAX / 2);
 }
 
 unsigned edge_sendmes(struct edge *e, uint32_t stream)
@@ -208,7 +234,7 @@ int edge_sendme_in(struct edge *e, uint32_t stream)
 {
 	struct stream *s = &e->stream[stream];
 
-	if (s->in_flight < EDGE_INCREMENT)
+	if (!s->step || s->in_flight < EDGE_INCREMENT)
 		return ERR_MALFORMED;
 	s->in_flight -= EDGE_INCREMENT;
 	return 0;

@@ -13,6 +13,11 @@
 #define CIRC	3
 
 static struct counts counts;
+static const int64_t params[N_CTL_PARAMS] = {
+#define X(name, value) [CTL_PARAM_##name] = value,
+	CTL_PARAMS(X)
+#undef X
+};
 static uint32_t list;
 
 static void start(struct edge *e)
@@ -21,12 +26,12 @@ static void start(struct edge *e)
 
 	memset(&counts, 0, sizeof(counts));
 	list = SLOT_NONE;
-	assert_int_equal(edge_init(e, 0, STREAMS, 4, key, NULL, &counts), 0);
+	assert_int_equal(edge_init(e, 0, STREAMS, 4, key, NULL, &counts, params, 0), 0);
 }
 
 static uint32_t begin(struct edge *e, uint16_t id)
 {
-	int i = edge_begin(e, CIRC, &list, id, RELAY_BEGIN_DIR);
+	int i = edge_begin(e, CIRC, &list, id, RELAY_BEGIN_DIR, false);
 
 	assert_true(i >= 0);
 	return (uint32_t)i;
@@ -79,8 +84,9 @@ static void test_ids(void **state)
 	start(&e);
 	a = begin(&e, 0);
 	b = begin(&e, 65535);
-	assert_int_equal(edge_begin(&e, CIRC, &list, 0, RELAY_BEGIN), ERR_NOT_NOW);
-	assert_true(edge_begin(&e, CIRC + 1, &other, 0, RELAY_BEGIN) >= 0); /* another circuit's */
+	assert_int_equal(edge_begin(&e, CIRC, &list, 0, RELAY_BEGIN, false), ERR_NOT_NOW);
+	assert_true(edge_begin(&e, CIRC + 1, &other, 0, RELAY_BEGIN, false) >=
+		    0); /* another circuit's */
 	assert_int_equal(edge_find(&e, CIRC, 0), a);
 	assert_int_equal(edge_find(&e, CIRC, 65535), b);
 	assert_int_equal(edge_find(&e, CIRC, 1), SLOT_NONE);
@@ -97,7 +103,7 @@ static void test_ids(void **state)
 	assert_int_equal(edge_check(&e, stale), a);
 	for (int i = 1; i < STREAMS - 2; i++)
 		begin(&e, (uint16_t)i);
-	assert_int_equal(edge_begin(&e, CIRC, &list, 100, RELAY_BEGIN), ERR_FULL);
+	assert_int_equal(edge_begin(&e, CIRC, &list, 100, RELAY_BEGIN, false), ERR_FULL);
 	edge_free(&e, a);
 	assert_int_equal(edge_check(&e, stale), SLOT_NONE);
 	assert_int_equal(begin(&e, 0), a);

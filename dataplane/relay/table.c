@@ -19,6 +19,8 @@ static const struct relay_row {
 	[RELAY_EXTEND2] = {RELAY_ACT_EXTEND, false},
 	/* Conflux needs congestion control, which is not granted (interop F9). */
 	[RELAY_CONFLUX_LINK] = {RELAY_ACT_VIOLATE, false},
+	[RELAY_XOFF] = {RELAY_ACT_FLOW, false}, /* stream 0 is a stream that is not there */
+	[RELAY_XON] = {RELAY_ACT_FLOW, false},
 	[RELAY_ESTABLISH_INTRO] = {RELAY_ACT_UP, false},
 	[RELAY_ESTABLISH_RENDEZVOUS] = {RELAY_ACT_UP, false},
 	[RELAY_INTRODUCE1] = {RELAY_ACT_UP, false},

@@ -16,6 +16,14 @@ static int64_t params[N_CTL_PARAMS] = {
 #undef X
 };
 
+static const struct relay_terms fixed = {.tag_len = 20};
+static const struct relay_queue idle;
+
+static void start(struct relay *r, const struct relay_terms *terms)
+{
+	assert_int_equal(relay_start(r, 1, terms), 0);
+}
+
 static void tag_of(unsigned i, uint8_t tag[RELAY_TAG])
 {
 	memset(tag, (int)i, RELAY_TAG);
@@ -34,9 +42,9 @@ static void send_cells(struct relay *r, unsigned n)
 	uint8_t tag[RELAY_TAG];
 
 	for (unsigned i = 1; i <= n; i++) {
-		assert_true(relay_may_send(r, 1));
+		assert_true(relay_may_send(r, 1, 0));
 		tag_of(i % 256, tag);
-		relay_data_out(r, 1, tag);
+		assert_int_equal(relay_data_out(r, 1, tag, 0), 0);
 	}
 }
 
@@ -46,14 +54,16 @@ static void test_window(void **state)
 	struct relay r;
 
 	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
-	relay_start(&r, 1, false);
+	start(&r, &fixed);
 	send_cells(&r, 1000);
-	assert_false(relay_may_send(&r, 1));
+	assert_false(relay_may_send(&r, 1, 0));
 	for (unsigned i = 1; i <= 10; i++) /* in order, each by the tag of its hundredth cell */
-		assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, i * 100 % 256)),
-				 0);
+		assert_int_equal(
+			relay_sendme_in(&r, 1, body, body_of(body, 1, 20, i * 100 % 256), idle, 0),
+			0);
 	assert_int_equal(r.window[1].in_flight, 0);
-	assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, 0)), ERR_MALFORMED);
+	assert_int_equal(relay_sendme_in(&r, 1, body, body_of(body, 1, 20, 0), idle, 0),
+			 ERR_MALFORMED);
 	relay_fini(&r);
 }
 
@@ -83,10 +93,10 @@ static void test_refused(void **state)
 
 		params[CTL_PARAM_SENDME_ACCEPT_MIN] = rows[i].accept_min;
 		assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
-		relay_start(&r, 1, rows[i].legacy);
+		start(&r, &(struct relay_terms) {.tag_len = 20, .legacy = rows[i].legacy});
 		send_cells(&r, 199);
 		body_of(body, rows[i].version, rows[i].len, rows[i].tag);
-		assert_int_equal(relay_sendme_in(&r, 1, body, sizeof(body)), rows[i].rc);
+		assert_int_equal(relay_sendme_in(&r, 1, body, sizeof(body), idle, 0), rows[i].rc);
 		assert_int_equal(r.window[1].in_flight, rows[i].rc ? 199 : 99);
 		relay_fini(&r);
 	}
@@ -100,7 +110,7 @@ static void test_due(void **state)
 	struct relay r;
 
 	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
-	relay_start(&r, 1, false);
+	start(&r, &fixed);
 	for (unsigned i = 1; i <= 1000; i++) {
 		bool due = relay_data_in(&r, 1);
 

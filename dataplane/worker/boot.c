@@ -127,7 +127,7 @@ static int boot_padding(struct worker *w, const char **why)
 static int boot_edge(struct worker *w, const char **why)
 {
 	int rc = edge_init(&w->edge, w->index, w->plane->n_streams, w->plane->n_conns, draw_key(w),
-			   w->tcp, w->counts);
+			   w->tcp, w->counts, w->params, w->now_us);
 
 	memory_bound(w);
 	return rc;

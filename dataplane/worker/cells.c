@@ -108,8 +108,11 @@ void walk_originate(struct worker *w, struct walk *k, bool data)
 			circ_shut(w, circ, DESTROY_INTERNAL, -1);
 			continue;
 		}
-		if (data)
-			relay_data_out(&w->relay, circ, k->item[i].tag);
+		if (data && relay_data_out(&w->relay, circ, k->item[i].tag, w->now_us) < 0) {
+			slot_give(&w->sched, k->slot[i]);
+			circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
+			continue;
+		}
 		circ_queue(w, circ, SIDE_P, CELL_RELAY, k->slot[i]);
 	}
 }

@@ -42,6 +42,7 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 	streams_close(w, circ);
 	padding_stop(&w->padding, &k->padding);
 	onion_stop(&w->onion, circ);
+	relay_stop(&w->relay, circ);
 	ctl_say_closed(w, CTL_CIRC_CLOSED, circ, told);
 }
 

@@ -146,7 +146,7 @@ static void exit_event(struct worker *w, const struct tcp_event *ev)
 		if (ev->flags & TCP_OPENED)
 			stream_connected(w, stream);
 		if (ev->flags & TCP_WRITABLE)
-			stream_say_sendmes(w, stream, circ_say);
+			stream_say_flow(w, stream, false, circ_say);
 		if (ev->flags & TCP_EOF)
 			w->edge.stream[stream].far_end = END_DONE;
 		/* The window opens again when bytes are taken; the order of the list is fair. */

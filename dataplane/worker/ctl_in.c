@@ -168,11 +168,15 @@ static void on_circ_add(struct worker *w, const struct down *d)
 {
 	BODY(struct ctl_circ_add, b, d);
 	uint32_t circ = circ_named(w, d, CIRC_PENDING), slot;
+	struct relay_terms terms = {.flow = b.flow,
+				    .sendme_inc = b.sendme_inc,
+				    .tag_len = (uint8_t)onion_tag_len(b.scheme),
+				    .legacy = b.legacy != 0};
 
 	if (circ != SLOT_NONE) {
 		slot = slot_take(&w->sched);
 		if (slot == SLOT_NONE || d->tail_len > CELL_PAYLOAD ||
-		    b.keys_len > sizeof(b.keys) || b.flow != CTL_FLOW_FIXED ||
+		    b.keys_len > sizeof(b.keys) || relay_start(&w->relay, circ, &terms) < 0 ||
 		    onion_start(&w->onion, circ, b.scheme, b.keys, b.keys_len) < 0) {
 			count(w->counts, worker_down_state);
 			if (slot != SLOT_NONE)
@@ -183,7 +187,6 @@ static void on_circ_add(struct worker *w, const struct down *d)
 
 			memset(payload, 0, CELL_PAYLOAD);
 			memcpy(payload, d->tail, d->tail_len);
-			relay_start(&w->relay, circ, b.legacy != 0);
 			memcpy(w->circs.tag[circ], b.tag, CIRC_TAG);
 			circ_set_state(&w->circs, circ, CIRC_OPEN);
 			circ_queue(w, circ, SIDE_P, b.created, slot);
@@ -333,7 +336,7 @@ static void stream_to_control(struct worker *w, uint32_t stream)
 	}
 	w->edge.mem -= s->in.cap;
 	pipe_free(&s->in);
-	stream_say_sendmes(w, stream, circ_say);
+	stream_say_flow(w, stream, false, circ_say);
 }
 
 static void on_stream_open(struct worker *w, const struct down *d)

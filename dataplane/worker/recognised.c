@@ -53,7 +53,7 @@ static void on_data(struct worker *w, struct heard *h)
 	else if (rc < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 	else
-		stream_say_sendmes(w, stream, circ_say_soon);
+		stream_say_flow(w, stream, true, circ_say_soon);
 }
 
 static void on_end(struct worker *w, struct heard *h)
@@ -68,15 +68,24 @@ static void on_end(struct worker *w, struct heard *h)
 		stream_end(w, stream, 0, true);
 }
 
+static void circ_sendme(struct worker *w, const struct heard *h)
+{
+	const struct sched_leg *leg = &w->sched.leg[wid_index(h->k->leg[SIDE_P])];
+	struct relay_queue q = {
+		.n = leg->n, .blocked = leg->watched || leg->n >= w->params[CTL_PARAM_CELLQ_HIGH]};
+
+	if (relay_sendme_in(&w->relay, h->circ, h->msg.body, h->msg.len, q, w->now_us) < 0)
+		circ_shut(w, h->circ, DESTROY_TORPROTOCOL, -1);
+	else
+		circ_unblock(w, h->circ);
+}
+
 static void on_sendme(struct worker *w, struct heard *h)
 {
 	uint32_t stream;
 
 	if (!h->msg.stream_id) {
-		if (relay_sendme_in(&w->relay, h->circ, h->msg.body, h->msg.len) < 0)
-			circ_shut(w, h->circ, DESTROY_TORPROTOCOL, -1);
-		else
-			circ_unblock(w, h->circ);
+		circ_sendme(w, h);
 		return;
 	}
 	stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
@@ -85,6 +94,16 @@ static void on_sendme(struct worker *w, struct heard *h)
 	if (edge_sendme_in(&w->edge, stream) < 0)
 		violate(w, h);
 	else
+		edge_ready(&w->edge, stream);
+}
+
+static void on_flow(struct worker *w, struct heard *h)
+{
+	uint32_t stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
+
+	if (stream == SLOT_NONE)
+		return; /* as for SENDME */
+	if (!edge_flow_in(&w->edge, stream, h->msg.command, h->msg.body, h->msg.len, w->now_us))
 		edge_ready(&w->edge, stream);
 }
 
@@ -176,7 +195,8 @@ static void on_stream(struct worker *w, struct heard *h)
 		begin_over(w, h);
 		return;
 	}
-	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command);
+	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command,
+			    relay_has_cc(&w->relay, h->circ));
 	if (stream == ERR_NOT_NOW) {
 		count(w->counts, relay_stream_in_use);
 		return;
@@ -239,12 +259,13 @@ static void on_violate(struct worker *w, struct heard *h)
 }
 
 static void (*const acts[])(struct worker *, struct heard *) = {
-	[RELAY_ACT_IGNORE] = on_ignore,	  [RELAY_ACT_DROP] = on_drop,
-	[RELAY_ACT_DATA] = on_data,	  [RELAY_ACT_END] = on_end,
-	[RELAY_ACT_SENDME] = on_sendme,	  [RELAY_ACT_TRUNCATE] = on_truncate,
-	[RELAY_ACT_STREAM] = on_stream,	  [RELAY_ACT_EXTEND] = on_extend,
-	[RELAY_ACT_UP] = say_up,	  [RELAY_ACT_ANSWER] = on_answer,
-	[RELAY_ACT_VIOLATE] = on_violate, [RELAY_ACT_PADDING] = on_padding,
+	[RELAY_ACT_IGNORE] = on_ignore,	    [RELAY_ACT_DROP] = on_drop,
+	[RELAY_ACT_DATA] = on_data,	    [RELAY_ACT_END] = on_end,
+	[RELAY_ACT_SENDME] = on_sendme,	    [RELAY_ACT_FLOW] = on_flow,
+	[RELAY_ACT_TRUNCATE] = on_truncate, [RELAY_ACT_STREAM] = on_stream,
+	[RELAY_ACT_EXTEND] = on_extend,	    [RELAY_ACT_UP] = say_up,
+	[RELAY_ACT_ANSWER] = on_answer,	    [RELAY_ACT_VIOLATE] = on_violate,
+	[RELAY_ACT_PADDING] = on_padding,
 };
 
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early)

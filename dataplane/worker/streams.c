@@ -27,12 +27,30 @@ void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush)
 		circ_say(w, circ, RELAY_END, id, &reason, 1);
 }
 
-void stream_say_sendmes(struct worker *w, uint32_t stream, circ_say_fn *say)
+/* XOFF or XON, if one is due: on circuits with congestion control there are no stream SENDMEs. */
+static void say_flow(struct worker *w, uint32_t stream, bool came, circ_say_fn *say)
+{
+	const struct stream *s = &w->edge.stream[stream];
+	uint8_t body[EDGE_XON_LEN];
+	enum edge_word word =
+		edge_look(&w->edge, stream, came, !w->relay.clock_bad, w->now_us, body);
+
+	if (word == EDGE_XOFF)
+		say(w, s->circ, RELAY_XOFF, s->id, body, EDGE_XOFF_LEN);
+	else if (word == EDGE_XON)
+		say(w, s->circ, RELAY_XON, s->id, body, EDGE_XON_LEN);
+}
+
+void stream_say_flow(struct worker *w, uint32_t stream, bool came, circ_say_fn *say)
 {
 	struct stream *s = &w->edge.stream[stream];
 	uint32_t circ = s->circ;
 	uint16_t id = s->id;
 
+	if (edge_has_flow(&w->edge, stream)) {
+		say_flow(w, stream, came, say);
+		return;
+	}
 	for (unsigned n = edge_sendmes(&w->edge, stream); n; n--)
 		if (say(w, circ, RELAY_SENDME, id, NULL, 0) < 0)
 			return;
@@ -65,7 +83,7 @@ void stream_connected(struct worker *w, uint32_t stream)
 	if (edge_opened(&w->edge, stream) < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 	else
-		stream_say_sendmes(w, stream, circ_say);
+		stream_say_flow(w, stream, false, circ_say);
 }
 
 void circ_unblock(struct worker *w, uint32_t circ)
@@ -85,7 +103,7 @@ static bool circ_takes(struct worker *w, uint32_t circ, unsigned ahead)
 	struct circ *k = &w->circs.circ[circ];
 	uint32_t leg = wid_index(k->leg[SIDE_P]);
 
-	if (w->relay.window[circ].in_flight + ahead < w->params[CTL_PARAM_CIRCWINDOW] &&
+	if (relay_may_send(&w->relay, circ, ahead) &&
 	    w->sched.leg[leg].n + ahead < w->params[CTL_PARAM_CELLQ_HIGH])
 		return true;
 	k->blocked = 1;
@@ -133,7 +151,9 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	relay_msg_head(payload, RELAY_DATA, s->id, len);
 	relay_pad(&w->relay, payload, len);
 	walk_put(w, &p->walk, s->circ, slot);
-	s->in_flight++;
+	s->in_flight += s->step;
+	if (UNLIKELY(s->rated))
+		edge_spent(&w->edge, stream, len, w->now_us);
 	w->figures->exit_bytes_in += len;
 	return true;
 }
@@ -214,10 +234,12 @@ static void visit_end(struct worker *w, const struct visit *v, unsigned share)
 
 void streams_read(struct worker *w)
 {
-	/* Those that are made ready by this turn have the next one. */
-	unsigned n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
+	unsigned n;
 	struct pass p;
 
+	edge_refill(&w->edge, w->now_us);
+	/* Those that are made ready by this turn have the next one. */
+	n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
 	while (n && w->sched.n_free >= TURN_SLOTS) {
 		unsigned share;
 

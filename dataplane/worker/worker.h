@@ -204,8 +204,9 @@ void pad_timers(struct worker *w);
 void streams_read(struct worker *w);
 /* Ends a stream: an END with this reason goes to the client unless it is 0. */
 void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush);
-/* The stream SENDMEs that are due. say: circ_say, or circ_say_soon within a batch. */
-void stream_say_sendmes(struct worker *w, uint32_t stream, circ_say_fn *say);
+/* The stream SENDMEs, or the XOFF or XON, that are due. came: a DATA message has just been taken;
+ * say: circ_say, or circ_say_soon within a batch. */
+void stream_say_flow(struct worker *w, uint32_t stream, bool came, circ_say_fn *say);
 void stream_connected(struct worker *w, uint32_t stream);
 /* All streams of a circuit may try again. */
 void circ_unblock(struct worker *w, uint32_t circ);
