@@ -1,13 +1,17 @@
-/* relay_msg.h - the relay message inside a cell, in the format of tor1 circuits (version 0:
- * command, recognized, stream id, digest, length; tor-spec section 6.1). */
+/* relay_msg.h - the relay message inside a cell. Version 0, of tor1 circuits: command, recognized,
+ * stream id, digest, length (tor-spec section 6.1). Version 1, of CGO circuits: tag, command,
+ * length, and a stream id with commands that are about a stream (interop R5, section 2.3). */
 #ifndef RAMSON_WIRE_RELAY_MSG_H
 #define RAMSON_WIRE_RELAY_MSG_H
 
 #include "dataplane/base/base.h"
 #include "dataplane/wire/cell.h"
 
-#define RELAY_HEAD 11
-#define RELAY_BODY (CELL_PAYLOAD - RELAY_HEAD) /* 498 */
+#define RELAY_HEAD    11
+#define RELAY_BODY    (CELL_PAYLOAD - RELAY_HEAD) /* 498: most that any format holds */
+#define RELAY_V1_HEAD 19			  /* without a stream id */
+
+enum relay_format { RELAY_V0, RELAY_V1, N_RELAY_FORMATS };
 
 enum relay_command {
 	RELAY_BEGIN = 1,
@@ -69,31 +73,89 @@ struct relay_msg {
 	uint8_t *body;
 };
 
-/* Reads the message in an opened payload of CELL_PAYLOAD bytes. 0, or ERR_MALFORMED when its length
- * says more than fits; *m is then untouched. */
-static inline int relay_msg_get(struct relay_msg *m, uint8_t *payload)
+/* Sets of commands, all below 64. */
+#define RELAY_SET(c) (1ull << RELAY_##c)
+#define RELAY_OF_A_STREAM                                                                          \
+	(RELAY_SET(BEGIN) | RELAY_SET(BEGIN_DIR) | RELAY_SET(CONNECTED) | RELAY_SET(DATA) |        \
+	 RELAY_SET(END) | RELAY_SET(RESOLVE) | RELAY_SET(RESOLVED) | RELAY_SET(XOFF) |             \
+	 RELAY_SET(XON))
+#define RELAY_KNOWN                                                                                \
+	(RELAY_OF_A_STREAM | RELAY_SET(SENDME) | RELAY_SET(EXTEND) | RELAY_SET(EXTENDED) |         \
+	 RELAY_SET(TRUNCATE) | RELAY_SET(TRUNCATED) | RELAY_SET(DROP) | RELAY_SET(EXTEND2) |       \
+	 RELAY_SET(EXTENDED2) | RELAY_SET(CONFLUX_LINK) | RELAY_SET(CONFLUX_LINKED) |              \
+	 RELAY_SET(CONFLUX_LINKED_ACK) | RELAY_SET(CONFLUX_SWITCH) | RELAY_SET(ESTABLISH_INTRO) |  \
+	 RELAY_SET(ESTABLISH_RENDEZVOUS) | RELAY_SET(INTRODUCE1) | RELAY_SET(INTRODUCE2) |         \
+	 RELAY_SET(RENDEZVOUS1) | RELAY_SET(RENDEZVOUS2) | RELAY_SET(INTRO_ESTABLISHED) |          \
+	 RELAY_SET(RENDEZVOUS_ESTABLISHED) | RELAY_SET(INTRODUCE_ACK) |                            \
+	 RELAY_SET(PADDING_NEGOTIATE) | RELAY_SET(PADDING_NEGOTIATED))
+static inline bool relay_in_set(uint64_t set, uint8_t command)
 {
-	uint16_t len = be16_get(payload + 9);
+	return command < 64 && set >> command & 1;
+}
 
-	if (len > RELAY_BODY)
+/* Where the body begins. */
+static inline unsigned relay_body_at(enum relay_format format, uint8_t command)
+{
+	if (LIKELY(format == RELAY_V0))
+		return RELAY_HEAD;
+	return RELAY_V1_HEAD + (relay_in_set(RELAY_OF_A_STREAM, command) ? 2 : 0);
+}
+/* The longest body: 498; in version 1 488 about a stream, else 490. */
+static inline uint16_t relay_body_max(enum relay_format format, uint8_t command)
+{
+	return (uint16_t)(CELL_PAYLOAD - relay_body_at(format, command));
+}
+
+/* Reads the message in an opened payload of CELL_PAYLOAD bytes. 0, or ERR_MALFORMED when its length
+ * says more than fits, or ERR_UNKNOWN for a command that version 1 does not have; *m is then
+ * untouched. A version 1 message that is not about a stream has stream id 0. */
+static inline int relay_msg_read(struct relay_msg *m, uint8_t *payload, enum relay_format format)
+{
+	bool v0 = LIKELY(format == RELAY_V0);
+	uint8_t command = payload[v0 ? 0 : 16];
+	uint16_t len = be16_get(payload + (v0 ? 9 : 17));
+	unsigned at = relay_body_at(format, command);
+
+	if (!v0 && !relay_in_set(RELAY_KNOWN, command))
+		return ERR_UNKNOWN;
+	if (len > CELL_PAYLOAD - at)
 		return ERR_MALFORMED;
-	m->command = payload[0];
-	m->stream_id = be16_get(payload + 3);
+	m->command = command;
+	m->stream_id = v0 ? be16_get(payload + 3) : at > RELAY_V1_HEAD ? be16_get(payload + 19) : 0;
 	m->len = len;
-	m->body = payload + RELAY_HEAD;
+	m->body = payload + at;
 	return 0;
 }
 
-/* Writes the header with zero recognized and digest fields; the body (len at most RELAY_BODY)
- * stands behind it already or is put there next. */
+/* Writes what stands before the body, with what the onion fills in as zeroes; the body (len at most
+ * relay_body_max) stands behind it already or is put there next. */
+static inline void relay_msg_write(uint8_t *payload, enum relay_format format, uint8_t command,
+				   uint16_t stream_id, uint16_t len)
+{
+	if (LIKELY(format == RELAY_V0)) {
+		payload[0] = command;
+		be16_put(payload + 1, 0);
+		be16_put(payload + 3, stream_id);
+		be32_put(payload + 5, 0);
+		be16_put(payload + 9, len);
+		return;
+	}
+	memset(payload, 0, 16);
+	payload[16] = command;
+	be16_put(payload + 17, len);
+	if (relay_in_set(RELAY_OF_A_STREAM, command))
+		be16_put(payload + 19, stream_id);
+}
+
+/* The same for circuits that are tor1's whatever comes. */
+static inline int relay_msg_get(struct relay_msg *m, uint8_t *payload)
+{
+	return relay_msg_read(m, payload, RELAY_V0);
+}
 static inline void relay_msg_head(uint8_t *payload, uint8_t command, uint16_t stream_id,
 				  uint16_t len)
 {
-	payload[0] = command;
-	be16_put(payload + 1, 0);
-	be16_put(payload + 3, stream_id);
-	be32_put(payload + 5, 0);
-	be16_put(payload + 9, len);
+	relay_msg_write(payload, RELAY_V0, command, stream_id, len);
 }
 
 #endif
