@@ -178,7 +178,7 @@ static void *uiv_make(uint64_t size)
 		micro_fill(keys, sizeof(keys));
 		uiv_init(micro_cipher(), &set->u[i], keys);
 		set->p[i] = &set->u[i];
-		set->cell[i] = (struct uiv_cell) {&set->u[i], set->from[i], set->to[i], 3};
+		set->cell[i] = (struct uiv_cell) {&set->u[i], set->from[i], set->to[i], 3, NULL};
 	}
 	return set;
 }

@@ -186,19 +186,29 @@ struct layers {
 	void (*step)(struct onion *o, struct onion_item *items, unsigned n);
 };
 
-static void *onion_make(uint64_t size)
+static struct layers *layers_make(uint64_t size, enum onion_scheme_id scheme)
 {
 	struct layers *l = micro_new(1, sizeof(*l));
-	uint8_t keys[TOR1_KEYS];
+	uint8_t keys[CGO_KEYS];
 
 	l->n = size;
 	must(onion_init(&l->onion, (uint32_t)size, micro_cipher(), &counts));
 	for (uint32_t i = 0; i < size; i++) {
 		micro_fill(keys, sizeof(keys));
-		must(onion_start(&l->onion, i, ONION_TOR1, keys, sizeof(keys)));
+		must(onion_start(&l->onion, i, scheme, keys, onion_keys_len(scheme)));
 	}
 	micro_fill(l->src, sizeof(l->src));
 	return l;
+}
+
+static void *onion_make(uint64_t size)
+{
+	return layers_make(size, ONION_TOR1);
+}
+
+static void *cgo_make(uint64_t size)
+{
+	return layers_make(size, ONION_CGO);
 }
 
 static void onion_run(struct layers *l, unsigned n,
@@ -354,6 +364,16 @@ const struct row stage_rows[] = {
 	{"onion_back", "", 100000, 26, onion_make, back_run, NULL},
 	{"onion_originate", "", 100, 0, onion_make, originate_run, NULL},
 	{"onion_originate", "", 10000, 0, onion_make, originate_run, NULL},
+	{"cgo_forward", "a cell that passes, in batches of 64, of so many circuits", 1, 95,
+	 cgo_make, forward_run, NULL},
+	{"cgo_forward", "", 100, 65, cgo_make, forward_run, NULL},
+	{"cgo_forward", "", 10000, 65, cgo_make, forward_run, NULL},
+	{"cgo_forward", "", 100000, 102, cgo_make, forward_run, NULL},
+	{"cgo_back", "", 100, 65, cgo_make, back_run, NULL},
+	{"cgo_originate", "an edge cell: sealed, then new keys", 1, 156, cgo_make, originate_run,
+	 NULL},
+	{"cgo_originate", "", 100, 125, cgo_make, originate_run, NULL},
+	{"cgo_originate", "", 10000, 0, cgo_make, originate_run, NULL},
 	{"sched add", "a slot behind a leg's others; of so many legs", 100, 0, sched_make, NULL,
 	 add_part},
 	{"sched pick", "8 of one link, and their slots given back", 100, 0, sched_make, NULL,

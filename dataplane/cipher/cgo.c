@@ -11,7 +11,7 @@ void cgo_layer_init(const struct cipher *c, struct cgo_layer *l, const uint8_t k
 void cgo_client_pass(const struct cipher *c, struct cgo_layer *l, uint8_t command,
 		     uint8_t payload[RELAY_PAYLOAD])
 {
-	uiv_decrypt(c, &(struct uiv_cell) {&l->fwd, payload, payload, command});
+	uiv_decrypt(c, &(struct uiv_cell) {&l->fwd, payload, payload, command, NULL});
 }
 
 void cgo_client_seal(const struct cipher *c, struct cgo_layer *l, uint8_t command,
@@ -30,7 +30,7 @@ bool cgo_client_open(const struct cipher *c, struct cgo_layer *l, uint8_t comman
 {
 	struct uiv *u = &l->back;
 
-	uiv_decrypt(c, &(struct uiv_cell) {u, payload, payload, command});
+	uiv_decrypt(c, &(struct uiv_cell) {u, payload, payload, command, NULL});
 	if (!same_bytes(payload, u->nonce, UIV_TAG))
 		return false;
 	memcpy(tag, u->last, UIV_TAG);

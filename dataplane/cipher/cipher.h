@@ -107,12 +107,14 @@ void polyval(const struct cipher *c, const uint8_t powers[POLYVAL_POWERS][POLYVA
 #define UIV_TAG	  16
 #define UIV_KEYS  80 /* J: AES, POLYVAL; S: AES, POLYVAL; nonce */
 #define UIV_BATCH 16 /* most cells of one call */
-struct uiv {	     /* one direction of a circuit: nine cache lines */
+/* One direction of a circuit: nine cache lines, in the order of their use. */
+struct uiv {
 	_Alignas(CACHE_LINE) uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN]; /* of J's hash key */
-	uint8_t j[11][16], s[11][16];					  /* round keys */
+	uint8_t last[UIV_TAG]; /* T': what the last cell began with where it was sealed */
+	uint8_t j[11][16];     /* round keys */
 	uint8_t s_hash[POLYVAL_LEN];
 	uint8_t nonce[UIV_TAG]; /* N: what a cell for us begins with */
-	uint8_t last[UIV_TAG];	/* T': what the last cell began with where it was sealed */
+	uint8_t s[11][16];	/* round keys */
 };
 /* A cell. src and dst are equal or do not overlap, any alignment; nothing beside dst[0..509) is
  * written. */
@@ -120,15 +122,21 @@ struct uiv_cell {
 	struct uiv *u;
 	const uint8_t *src;
 	uint8_t *dst;
-	uint8_t command; /* of the link cell: part of the tweak */
+	uint8_t command;	/* of the link cell: part of the tweak */
+	const struct uiv *next; /* of a later call: what it needs first is fetched; NULL: none */
 };
+/* Asks for the third of a state's lines that its first, second or last step needs. */
+static inline void uiv_fetch(const struct uiv *u, unsigned third)
+{
+	for (unsigned i = 0; i < 3; i++)
+		__builtin_prefetch((const uint8_t *)u + (3 * third + i) * CACHE_LINE, 1);
+}
 /* T' begins as zeroes. */
 void uiv_init(const struct cipher *c, struct uiv *u, const uint8_t keys[UIV_KEYS]);
 /* Encrypts one payload under each of n states, which are distinct; T' becomes what dst begins with.
  * The phases of all go side by side: up to 8 at once are faster than one by one. */
 void uiv_encrypt(const struct cipher *c, const struct uiv_cell *cells, unsigned n);
-/* The other way, one cell, plain rather than fast: what a client does. T' becomes what src began
- * with. */
+/* The other way, one cell, which is what a client does. T' becomes what src began with. */
 void uiv_decrypt(const struct cipher *c, const struct uiv_cell *cell);
 /* New keys and a new nonce for each of n states, from the nonce they have; the old ones are gone.
  */

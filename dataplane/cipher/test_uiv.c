@@ -90,7 +90,7 @@ static void vector_et(struct cipher *c, const struct vector *v, bool encrypt)
 	const uint8_t *tweak = vector_get(v, "tweak", 16 + 1 + 493);
 	uint8_t keys[UIV_KEYS] = {0}, p[RELAY_PAYLOAD], stream[RELAY_PAYLOAD] = {0};
 	struct uiv u;
-	struct uiv_cell cell = {&u, p, p, tweak[16]}, look = {&u, stream, stream, 0};
+	struct uiv_cell cell = {&u, p, p, tweak[16], NULL}, look = {&u, stream, stream, 0, NULL};
 
 	memcpy(keys, vector_get(v, "keys", 32), 32);
 	uiv_init(c, &u, keys);
@@ -114,7 +114,7 @@ static void vector_prf(struct cipher *c, const struct vector *v, unsigned t)
 {
 	uint8_t keys[UIV_KEYS] = {0}, p[RELAY_PAYLOAD] = {0}, got[UIV_KEYS];
 	struct uiv u, *us = &u;
-	struct uiv_cell cell = {&u, p, p, 3};
+	struct uiv_cell cell = {&u, p, p, 3, NULL};
 
 	memcpy(keys + 32, vector_get(v, "keys", 32), 32);
 	memcpy(keys + 64, vector_get(v, "in", 16), 16);
@@ -139,7 +139,7 @@ static void vector_uiv(struct cipher *c, const struct vector *v, bool encrypt)
 	const uint8_t *tweak = vector_get(v, "tweak", 17), *out = vector_get(v, "out", 509);
 	uint8_t keys[UIV_KEYS] = {0}, p[RELAY_PAYLOAD];
 	struct uiv u;
-	struct uiv_cell cell = {&u, vector_get(v, "in", 509), p, tweak[16]};
+	struct uiv_cell cell = {&u, vector_get(v, "in", 509), p, tweak[16], NULL};
 
 	memcpy(keys, vector_get(v, "keys", 64), 64);
 	uiv_init(c, &u, keys);
@@ -162,7 +162,7 @@ static void state_is(struct cipher *c, const struct uiv *u, const uint8_t *want)
 	struct uiv w;
 
 	state_set(c, &w, want);
-	assert_memory_equal(u, &w, offsetof(struct uiv, last) + UIV_TAG);
+	assert_memory_equal(u, &w, offsetof(struct uiv, s) + sizeof(w.s));
 }
 
 static void vector_update(struct cipher *c, const struct vector *v)
@@ -244,8 +244,8 @@ static void twins_encrypt(unsigned n, bool in_place)
 
 		rng_bytes(&rng, texts[i], sizeof(texts[i]));
 		memset(slots[i], 0xa5, sizeof(slots[i]));
-		a[i] = (struct uiv_cell) {&theirs[i], texts[i] + from, want[i], command};
-		b[i] = (struct uiv_cell) {&ours[i], texts[i] + from, slots[i] + to, command};
+		a[i] = (struct uiv_cell) {&theirs[i], texts[i] + from, want[i], command, NULL};
+		b[i] = (struct uiv_cell) {&ours[i], texts[i] + from, slots[i] + to, command, NULL};
 		if (in_place) {
 			memcpy(slots[i] + to, texts[i] + from, RELAY_PAYLOAD);
 			b[i].src = b[i].dst;
@@ -263,7 +263,8 @@ static void twins_encrypt(unsigned n, bool in_place)
 			if ((k < to || k >= to + RELAY_PAYLOAD) && slots[i][k] != 0xa5)
 				fail_msg("byte %zu beside dst is written", k);
 		/* The right part needs no T'. */
-		uiv_decrypt(&portable, &(struct uiv_cell) {&copy, want[i], back, a[i].command});
+		uiv_decrypt(&portable,
+			    &(struct uiv_cell) {&copy, want[i], back, a[i].command, NULL});
 		assert_memory_equal(back + UIV_TAG, a[i].src + UIV_TAG, RELAY_PAYLOAD - UIV_TAG);
 	}
 }
@@ -306,14 +307,14 @@ static void test_round(void **state)
 		uiv_init(from, &y, keys);
 		for (unsigned i = 0; i < 4; i++) {
 			rng_bytes(&rng, text, sizeof(text));
-			uiv_encrypt(to, &(struct uiv_cell) {&x, text, p, command}, 1);
-			uiv_decrypt(from, &(struct uiv_cell) {&y, p, p, command});
+			uiv_encrypt(to, &(struct uiv_cell) {&x, text, p, command, NULL}, 1);
+			uiv_decrypt(from, &(struct uiv_cell) {&y, p, p, command, NULL});
 			assert_memory_equal(p, text, sizeof(p));
 			assert_memory_equal(x.last, y.last, UIV_TAG);
 		}
 		/* The command is in the tweak. */
-		uiv_encrypt(to, &(struct uiv_cell) {&x, text, p, command}, 1);
-		uiv_decrypt(from, &(struct uiv_cell) {&y, p, p, (uint8_t)(command ^ 10)});
+		uiv_encrypt(to, &(struct uiv_cell) {&x, text, p, command, NULL}, 1);
+		uiv_decrypt(from, &(struct uiv_cell) {&y, p, p, (uint8_t)(command ^ 10), NULL});
 		assert_memory_not_equal(p, text, UIV_TAG);
 		assert_memory_equal(p + UIV_TAG, text + UIV_TAG, RELAY_PAYLOAD - UIV_TAG);
 	}

@@ -2,6 +2,9 @@
 #include "dataplane/cipher/internal.h"
 
 _Static_assert(sizeof(struct uiv) == 9 * CACHE_LINE, "a direction of CGO is nine lines");
+_Static_assert(offsetof(struct uiv, last) < 3 * CACHE_LINE &&
+		       offsetof(struct uiv, s) < 6 * CACHE_LINE,
+	       "uiv_fetch asks by thirds");
 
 void polyval_powers(const struct cipher *c, uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
 		    const uint8_t key[POLYVAL_LEN])

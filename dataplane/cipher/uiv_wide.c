@@ -259,10 +259,14 @@ WIDE static void encrypt_wide(const struct cipher *c, const struct uiv_cell *cel
 {
 	__m128i mask[UIV_BATCH];
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		uiv_fetch(cells[i].u, 1);
 		mask[i] = mask_of(cells[i].u, cells[i].command, cells[i].src + UIV_TAG);
+	}
 	for (unsigned i = 0; i < n; i++) {
 		struct uiv *u = cells[i].u;
+
+		uiv_fetch(u, 2);
 		__m128i left = _mm_xor_si128(at16(cells[i].src), mask[i]);
 
 		left = _mm_xor_si128(aes_encrypt(u->j, left), mask[i]);
@@ -270,8 +274,11 @@ WIDE static void encrypt_wide(const struct cipher *c, const struct uiv_cell *cel
 		_mm_store_si128((__m128i *)u->last, left);
 		mask[i] = stream_of(u, left);
 	}
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		if (cells[i].next)
+			uiv_fetch(cells[i].next, 0);
 		run_stream(cells[i].u->s, mask[i], cells[i].dst + UIV_TAG, cells[i].src + UIV_TAG);
+	}
 }
 
 WIDE static void decrypt_wide(const struct cipher *c, const struct uiv_cell *k)

@@ -7,6 +7,7 @@ static bool columns_new(struct onion *o)
 	if (!o->scheme)
 		return false;
 	for (unsigned s = 0; s < N_ONION_SCHEMES; s++) {
+		o->format[1 + s] = (uint8_t)onion_rows[s]->format;
 		o->layer[s] = column_new(o->n, onion_rows[s]->layer_len);
 		o->edge[s] = column_new(o->n, onion_rows[s]->edge_len);
 		if (!o->layer[s] || !o->edge[s])
@@ -79,40 +80,40 @@ static unsigned scheme_of(const struct onion *o, uint32_t circ)
 	return circ < o->n ? o->scheme[circ] : 0;
 }
 
-/* How many items from the first on are of one scheme; it goes to *scheme (0: no layer). */
-static unsigned run_of(const struct onion *o, struct onion_item *items, unsigned n,
-		       unsigned *scheme)
-{
-	unsigned i;
-
-	*scheme = scheme_of(o, items[0].circ);
-	for (i = 0; i < n && i < ONION_BATCH && scheme_of(o, items[i].circ) == *scheme; i++)
-		items[i].failed = items[i].recognized = items[i].tag_len = 0;
-	return i;
-}
-
-static void no_layer(struct onion *o, struct onion_item *items, unsigned n)
+static void no_layer(struct onion *o, struct onion_item *const *items, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		items[i].failed = 1;
+		items[i]->failed = 1;
 	count_add(o->counts, onion_no_layer, n);
 }
 
 enum way { FORWARD, BACK, ORIGINATE };
 
+static onion_batch *batch_of(const struct onion_row *row, enum way way)
+{
+	return way == FORWARD ? row->forward : way == BACK ? row->back : row->originate;
+}
+
+/* Circuits of several schemes may be mixed: each scheme gets its own as one batch. */
 static void hand_out(struct onion *o, struct onion_item *items, unsigned n, enum way way)
 {
-	while (n) {
-		unsigned scheme, k = run_of(o, items, n, &scheme);
-		const struct onion_row *row = scheme ? onion_rows[scheme - 1] : NULL;
-		onion_batch *batch = !row	      ? no_layer
-				     : way == FORWARD ? row->forward
-				     : way == BACK    ? row->back
-						      : row->originate;
+	struct onion_item *of[1 + N_ONION_SCHEMES][ONION_BATCH];
 
-		batch(o, items, k);
-		items += k;
-		n -= k;
+	for (unsigned k; n; items += k, n -= k) {
+		unsigned n_of[1 + N_ONION_SCHEMES] = {0};
+
+		k = MIN(n, (unsigned)ONION_BATCH);
+		for (unsigned i = 0; i < k; i++) {
+			unsigned s = scheme_of(o, items[i].circ);
+
+			items[i].failed = items[i].recognized = items[i].tag_len = 0;
+			of[s][n_of[s]++] = &items[i];
+		}
+		if (UNLIKELY(n_of[0]))
+			no_layer(o, of[0], n_of[0]);
+		for (unsigned s = 1; s <= N_ONION_SCHEMES; s++)
+			if (n_of[s])
+				batch_of(onion_rows[s - 1], way)(o, of[s], n_of[s]);
 	}
 }
 

@@ -3,4 +3,5 @@
 
 const struct onion_row *const onion_rows[N_ONION_SCHEMES] = {
 	[ONION_TOR1] = &onion_tor1,
+	[ONION_CGO] = &onion_cgo,
 };

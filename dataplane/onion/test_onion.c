@@ -120,7 +120,7 @@ static void close_house(void)
 /* What becomes of one cell on its way forward. */
 enum kind { PASSES, OURS, FALSE_ALARM, N_KINDS };
 
-static struct cell {
+static struct sample {
 	enum kind kind;
 	uint8_t plain[ONION_PAYLOAD], tag[20];
 	uint8_t src[64 + ONION_PAYLOAD];
@@ -130,7 +130,7 @@ static struct cell {
 /* How many circuits take part in a batch: one, a few, all. */
 static const unsigned spreads[] = {1, 2, 3, 17, 64, 65, N_CIRCS};
 
-static struct onion_item item_of(struct cell *c, uint32_t circ, const uint8_t *text)
+static struct onion_item item_of(struct sample *c, uint32_t circ, const uint8_t *text)
 {
 	uint8_t *src = c->src + rng_below(&rng, 64);
 
@@ -144,14 +144,14 @@ static struct onion_item item_of(struct cell *c, uint32_t circ, const uint8_t *t
 				    .tag_len = 9};
 }
 
-static void check_borders(const struct cell *c)
+static void check_borders(const struct sample *c)
 {
 	for (unsigned k = 0; k < sizeof(c->slot); k++)
 		if ((k < 64 || k >= 64 + ONION_PAYLOAD) && c->slot[k] != 0xa5)
 			fail_msg("byte %u beside the payload is written", k);
 }
 
-static void make_forward(struct cell *c, struct onion_item *it, uint32_t circ)
+static void make_forward(struct sample *c, struct onion_item *it, uint32_t circ)
 {
 	uint8_t wire[ONION_PAYLOAD];
 

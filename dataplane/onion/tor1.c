@@ -1,6 +1,6 @@
 /* tor1.c - the old relay crypto: AES-128-CTR each way, SHA-1 running over what is ours (tor-spec
  * 5.5, 6.1). A cell that passes through touches three lines of its circuit, digests none. */
-#include "dataplane/onion/internal.h"
+#include "dataplane/onion/chains.h"
 
 #define RECOGNIZED_AT 1
 #define DIGEST_AT     5
@@ -60,16 +60,16 @@ static void fetch(const void *p, size_t len)
 		__builtin_prefetch((const uint8_t *)p + i, 1);
 }
 
-static void ctr_pass(struct onion *o, struct onion_item *items, unsigned n, bool back,
+static void ctr_pass(struct onion *o, struct onion_item *const *items, unsigned n, bool back,
 		     bool in_place)
 {
 	for (unsigned i = 0; i < n && i < AHEAD; i++)
-		fetch(ctr_of(o, items[i].circ, back), sizeof(struct aes_ctr));
+		fetch(ctr_of(o, items[i]->circ, back), sizeof(struct aes_ctr));
 	for (unsigned i = 0; i < n; i++) {
-		struct onion_item *it = &items[i];
+		struct onion_item *it = items[i];
 
 		if (i + AHEAD < n)
-			fetch(ctr_of(o, items[i + AHEAD].circ, back), sizeof(struct aes_ctr));
+			fetch(ctr_of(o, items[i + AHEAD]->circ, back), sizeof(struct aes_ctr));
 		aes_ctr_run(o->cipher, ctr_of(o, it->circ, back), it->dst,
 			    in_place ? it->dst : it->src, ONION_PAYLOAD);
 	}
@@ -136,50 +136,7 @@ static void settle_originate(struct onion *o, struct step *t)
 	}
 }
 
-/* The cells of a batch as chains, one for each circuit (circuits that share a bucket share a chain,
- * which keeps the order of each), and the chains by how many cells they have left. */
-struct chains {
-	uint8_t n;
-	uint8_t head[ONION_BATCH], len[ONION_BATCH]; /* by chain */
-	uint8_t next[ONION_BATCH];		     /* by cell */
-	uint8_t same[ONION_BATCH];		     /* by chain: another of its length */
-	uint8_t of_len[ONION_BATCH + 1];
-};
-enum { NONE = 0xff };
-
-static void chain_put(struct chains *c, uint8_t chain)
-{
-	c->same[chain] = c->of_len[c->len[chain]];
-	c->of_len[c->len[chain]] = chain;
-}
-
-static void chains_make(struct chains *c, struct onion_item *const *cells, unsigned n)
-{
-	uint8_t in_bucket[256], tail[ONION_BATCH];
-
-	memset(in_bucket, NONE, sizeof(in_bucket));
-	memset(c->of_len, NONE, sizeof(c->of_len));
-	c->n = 0;
-	for (unsigned i = 0; i < n; i++) {
-		uint8_t *k = &in_bucket[cells[i]->circ % 256];
-
-		c->next[i] = NONE;
-		if (*k == NONE) {
-			*k = c->n++;
-			c->head[*k] = (uint8_t)i;
-			c->len[*k] = 0;
-		} else {
-			c->next[tail[*k]] = (uint8_t)i;
-		}
-		tail[*k] = (uint8_t)i;
-		c->len[*k]++;
-	}
-	for (uint8_t k = 0; k < c->n; k++)
-		chain_put(c, k);
-}
-
-/* A step takes the first cells of the longest chains, so that as few steps as can be are left with
- * empty lanes. */
+/* As many lanes full as can be. */
 static void digest_pass(struct onion *o, struct onion_item *const *cells, unsigned n,
 			void (*settle)(struct onion *o, struct step *t))
 {
@@ -187,64 +144,41 @@ static void digest_pass(struct onion *o, struct onion_item *const *cells, unsign
 	struct step t;
 
 	chains_make(&c, cells, n);
-	for (unsigned longest = n; n; n -= t.n) {
-		uint8_t taken[SHA1_LANES];
-
-		t.n = 0;
-		for (unsigned len = longest; len && t.n < SHA1_LANES; len--) {
-			uint8_t k;
-
-			while (t.n < SHA1_LANES && (k = c.of_len[len]) != NONE) {
-				c.of_len[len] = c.same[k];
-				taken[t.n] = k;
-				t.item[t.n++] = cells[c.head[k]];
-			}
-		}
+	while ((t.n = chains_step(&c, t.item, SHA1_LANES)) != 0)
 		settle(o, &t);
-		for (unsigned i = 0; i < t.n; i++) {
-			c.head[taken[i]] = c.next[c.head[taken[i]]];
-			c.len[taken[i]]--;
-			chain_put(&c, taken[i]);
-		}
-		while (longest && c.of_len[longest] == NONE)
-			longest--;
-	}
 }
 
 /* ---- the three ways ---- */
 
-static void tor1_forward(struct onion *o, struct onion_item *items, unsigned n)
+static void tor1_forward(struct onion *o, struct onion_item *const *items, unsigned n)
 {
 	struct onion_item *maybe[ONION_BATCH];
 	unsigned n_maybe = 0;
 
 	ctr_pass(o, items, n, false, false);
 	for (unsigned i = 0; i < n; i++) {
-		if (LIKELY(be16_get(items[i].dst + RECOGNIZED_AT)))
+		if (LIKELY(be16_get(items[i]->dst + RECOGNIZED_AT)))
 			continue;
-		fetch(digest_of(o, items[i].circ, false), sizeof(struct sha1));
-		maybe[n_maybe++] = &items[i];
+		fetch(digest_of(o, items[i]->circ, false), sizeof(struct sha1));
+		maybe[n_maybe++] = items[i];
 	}
 	if (n_maybe)
 		digest_pass(o, maybe, n_maybe, settle_forward);
 }
 
-static void tor1_back(struct onion *o, struct onion_item *items, unsigned n)
+static void tor1_back(struct onion *o, struct onion_item *const *items, unsigned n)
 {
 	ctr_pass(o, items, n, true, false);
 }
 
-static void tor1_originate(struct onion *o, struct onion_item *items, unsigned n)
+static void tor1_originate(struct onion *o, struct onion_item *const *items, unsigned n)
 {
-	struct onion_item *cells[ONION_BATCH];
-
 	for (unsigned i = 0; i < n; i++) {
-		fetch(digest_of(o, items[i].circ, true), sizeof(struct sha1));
-		if (items[i].dst != items[i].src)
-			memcpy(items[i].dst, items[i].src, ONION_PAYLOAD);
-		cells[i] = &items[i];
+		fetch(digest_of(o, items[i]->circ, true), sizeof(struct sha1));
+		if (items[i]->dst != items[i]->src)
+			memcpy(items[i]->dst, items[i]->src, ONION_PAYLOAD);
 	}
-	digest_pass(o, cells, n, settle_originate);
+	digest_pass(o, items, n, settle_originate);
 	ctr_pass(o, items, n, true, true);
 }
 
@@ -252,6 +186,7 @@ const struct onion_row onion_tor1 = {
 	.name = "tor1",
 	.keys_len = TOR1_KEYS,
 	.tag_len = SHA1_LEN,
+	.format = RELAY_V0,
 	.layer_len = sizeof(struct tor1_layer_pair),
 	.edge_len = sizeof(struct tor1_edge),
 	.start = tor1_start,
