@@ -329,9 +329,8 @@ static void derive_scrub(struct config *c, struct config_messages *m)
 }
 
 /* What tor takes when MaxMemInQueues is not set: 0.4 of a large memory, 0.75 of a small one. */
-static int64_t memory_for_queues(void)
+int64_t config_memory_for_queues(int64_t all)
 {
-	int64_t all = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 	int64_t v = all >= 8ll << 30 ? all / 5 * 2 : all / 4 * 3;
 
 	return MIN(MAX(v, 256ll << 20), 8ll << 30);
@@ -342,10 +341,14 @@ static int64_t smaller_limit(int64_t a, int64_t b)
 	return b && (!a || b < a) ? b : a;
 }
 
+#define HALFLIFE_LEAST_S 0.00001 /* below it tor takes its default (circuitmux_ewma.c) */
+
 static void derive_limits(struct config *c, struct config_messages *m)
 {
-	int64_t *caps[] = {&c->bandwidth_rate, &c->bandwidth_burst, &c->relay_bandwidth_rate,
-			   &c->relay_bandwidth_burst, &c->max_advertised_bandwidth};
+	int64_t *caps[] = {&c->bandwidth_rate,		 &c->bandwidth_burst,
+			   &c->relay_bandwidth_rate,	 &c->relay_bandwidth_burst,
+			   &c->max_advertised_bandwidth, &c->per_conn_bw_rate,
+			   &c->per_conn_bw_burst};
 
 	for (size_t i = 0; i < ARRAY_LEN(caps); i++)
 		*caps[i] = MIN(*caps[i], INT32_MAX);
@@ -357,7 +360,16 @@ static void derive_limits(struct config *c, struct config_messages *m)
 	c->bandwidth_burst = MAX(c->bandwidth_burst, c->relay_bandwidth_burst);
 	c->relay_rate = smaller_limit(c->bandwidth_rate, c->relay_bandwidth_rate);
 	c->relay_burst = smaller_limit(c->bandwidth_burst, c->relay_bandwidth_burst);
-	c->max_mem = c->max_mem_in_queues ? c->max_mem_in_queues : memory_for_queues();
+	if (c->circuit_priority_halflife_s >= -HALFLIFE_LEAST_S &&
+	    c->circuit_priority_halflife_s < HALFLIFE_LEAST_S) {
+		config_say(m, false, NULL, 0,
+			   "CircuitPriorityHalflife is too small: 30 seconds are taken");
+		c->circuit_priority_halflife_s = 30;
+	}
+	c->max_mem = c->max_mem_in_queues;
+	if (!c->max_mem)
+		c->max_mem = config_memory_for_queues((int64_t)sysconf(_SC_PHYS_PAGES) *
+						      sysconf(_SC_PAGESIZE));
 	if (c->max_mem < 64ll << 20) {
 		config_say(m, false, NULL, 0,
 			   "MaxMemInQueues is too low for a relay: 64 MB are taken");

@@ -85,6 +85,8 @@ void derive_dir_auths(struct config *c, struct config_messages *m);
 /* Advertised addresses, of ORPort and Address lines; names wait for config_resolve. */
 void derive_addresses(struct config *c, struct config_messages *m);
 /* What we dial from: stands on the above. */
+/* MaxMemInQueues of a machine with so much memory, when it is not set. */
+int64_t config_memory_for_queues(int64_t all);
 void derive_outbound(struct config *c, struct config_messages *m);
 /* Log lines into c->log_target. */
 void derive_logs(struct config *c, struct config_messages *m);

@@ -1,6 +1,6 @@
 /* test_config.c - rows of torrc text: what each value becomes, what is refused and how it is said.
  */
-#include "controlplane/config/config.h"
+#include "controlplane/config/internal.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -393,6 +393,75 @@ static void test_units(void **state)
 	}
 }
 
+/* What follows from a line, or from its absence, as in tor. */
+static void test_limits(void **state)
+{
+#define FIELD(name) offsetof(struct config, name)
+	static const struct {
+		const char *lines;
+		size_t at; /* of an int64_t */
+		int64_t value;
+		int n_messages;
+	} t[] = {
+		{"", FIELD(per_conn_bw_rate), 0, 0},
+		{"PerConnBWRate 100 KB", FIELD(per_conn_bw_rate), 102400, 0},
+		{"PerConnBWBurst 2 GB", FIELD(per_conn_bw_burst), INT32_MAX, 0},
+		{"RelayBandwidthRate 1 MB", FIELD(relay_bandwidth_burst), 1 << 20, 0},
+		{"RelayBandwidthBurst 1 MB", FIELD(relay_bandwidth_rate), 1 << 20, 0},
+		{"RelayBandwidthRate 1 MB\nRelayBandwidthBurst 3 MB", FIELD(relay_bandwidth_burst),
+		 3 << 20, 0},
+		{"RelayBandwidthRate 2 GB", FIELD(bandwidth_rate), INT32_MAX, 0},
+		{"MaxMemInQueues 63 MB", FIELD(max_mem), 64 << 20, 1},
+		{"MaxMemInQueues 64 MB", FIELD(max_mem), 64 << 20, 0},
+		{"MaxMemInQueues 20 GB", FIELD(max_mem), 20ll << 30, 0},
+	};
+	static const struct {
+		int64_t all, queues;
+	} memory[] = {
+		{0, 256ll << 20},
+		{256ll << 20, 256ll << 20},
+		{1ll << 30, 768ll << 20},
+		{(8ll << 30) - 4, (6ll << 30) - 3},
+		{8ll << 30, (8ll << 30) / 5 * 2},
+		{20ll << 30, 8ll << 30},
+		{1ll << 40, 8ll << 30},
+	};
+	static const struct {
+		const char *line;
+		double s;
+		int n_messages;
+	} halves[] = {
+		{"", -1, 0},
+		{"CircuitPriorityHalflife -1", -1, 0},
+		{"CircuitPriorityHalflife 0", 30, 1}, /* not "at once": tor's default */
+		{"CircuitPriorityHalflife 0.000001", 30, 1},
+		{"CircuitPriorityHalflife 0.25", 0.25, 0},
+	};
+	struct config_messages m;
+	struct config c;
+	char text[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		snprintf(text, sizeof(text), "ContactInfo x\n%s", t[i].lines);
+		assert_int_equal(load(text, &c, &m), 0);
+		if (*(int64_t *)((uint8_t *)&c + t[i].at) != t[i].value || m.n != t[i].n_messages)
+			fail_msg("row %zu: %lld, %d messages", i,
+				 (long long)*(int64_t *)((uint8_t *)&c + t[i].at), m.n);
+		config_messages_free(&m);
+		config_free(&c);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(memory); i++)
+		assert_int_equal(config_memory_for_queues(memory[i].all), memory[i].queues);
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		snprintf(text, sizeof(text), "ContactInfo x\n%s", halves[i].line);
+		assert_int_equal(load(text, &c, &m), 0);
+		assert_true(c.circuit_priority_halflife_s == halves[i].s);
+		assert_int_equal(m.n, halves[i].n_messages);
+		config_messages_free(&m);
+		config_free(&c);
+	}
+}
+
 static void test_times(void **state)
 {
 	static const struct {
@@ -707,6 +776,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_again),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_units),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_testing),

@@ -9,10 +9,6 @@ struct event_base;
 
 /* ---- addresses ---- */
 
-/* True for addresses that never leave an exit and that a relay never extends to: "this" net,
- * loopback, link-local, private use, unspecified, and for IPv6 also unique-local and site-local;
- * an IPv4 address mapped into IPv6 is judged as itself. */
-bool addr_is_private(const struct addr *a);
 /* Reads "4.3.2.1.in-addr.arpa" or the 32 nibbles of an ip6.arpa name. 1 and *a (port 0) when it
  * is one, 0 when it is another name, ERR_MALFORMED when it ends so and is none. */
 int addr_from_arpa(struct addr *a, const char *name);

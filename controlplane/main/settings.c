@@ -27,6 +27,7 @@ static void push_config(struct control *c)
 		{CTL_PARAM_BURST, f->bandwidth_burst},
 		{CTL_PARAM_RELAY_RATE, f->relay_bandwidth_rate},
 		{CTL_PARAM_RELAY_BURST, f->relay_bandwidth_burst},
+		{CTL_PARAM_COUNT_PRIVATE, f->count_private_bandwidth},
 		{CTL_PARAM_KEEPALIVE_S, f->keepalive_period_s},
 		{CTL_PARAM_LOG_LEVEL, config_log_level(f)},
 	};

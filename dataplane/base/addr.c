@@ -1,4 +1,5 @@
-/* addr.c - addresses to and from text, constant-time comparison, wiping. */
+/* addr.c - addresses to and from text, which of them are private; constant-time comparison, wiping.
+ */
 #include "dataplane/base/base.h"
 
 #include <arpa/inet.h>
@@ -85,4 +86,37 @@ bool same_bytes(const void *a, const void *b, size_t len)
 	for (size_t i = 0; i < len; i++)
 		diff |= x[i] ^ y[i];
 	return diff == 0;
+}
+
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+static const struct {
+	uint32_t net, mask;
+} private4[] = {
+	{0x00000000, 0xff000000}, {0x0a000000, 0xff000000}, {0x7f000000, 0xff000000},
+	{0x64400000, 0xffc00000}, {0xa9fe0000, 0xffff0000}, {0xac100000, 0xfff00000},
+	{0xc0a80000, 0xffff0000},
+};
+
+static bool is_private4(uint32_t ip)
+{
+	for (size_t i = 0; i < ARRAY_LEN(private4); i++)
+		if ((ip & private4[i].mask) == private4[i].net)
+			return true;
+	return false;
+}
+
+bool addr_is_private(const struct addr *a)
+{
+	static const uint8_t zero[15];
+	uint16_t top = be16_get(a->ip);
+
+	if (a->family == 4)
+		return is_private4(be32_get(a->ip));
+	if (a->family != 6)
+		return true;
+	if (!memcmp(a->ip, mapped, sizeof(mapped)))
+		return is_private4(be32_get(a->ip + 12));
+	return (top & 0xfe00) == 0xfc00 || (top & 0xffc0) == 0xfe80 || (top & 0xffc0) == 0xfec0 ||
+	       (!memcmp(a->ip, zero, sizeof(zero)) && a->ip[15] <= 1);
 }

@@ -293,6 +293,10 @@ int addr_parse(struct addr *a, const char *text);
 /* Writes "1.2.3.4:80" or "[::1]:80" (no port when it is 0) and returns buf. */
 #define ADDR_TEXT 56
 const char *addr_text(const struct addr *a, char buf[ADDR_TEXT]);
+/* True for addresses that never leave an exit, that a relay never extends to and whose bytes no
+ * bucket counts: "this" net, loopback, link-local, private use, unspecified, and for IPv6 also
+ * unique-local and site-local; an IPv4 address mapped into IPv6 is judged as itself. */
+bool addr_is_private(const struct addr *a);
 
 /* The network that is taken for one party: an IPv4 address, the /64 of an IPv6 one; port 0. */
 static inline struct addr addr_party(const struct addr *a)

@@ -156,7 +156,9 @@ static void params_reset(struct worker *w)
 	memcpy(w->params, defaults, sizeof(defaults));
 	for (unsigned why = 0; why < N_CTL_DENY; why++)
 		denied_set(&w->denied, &peer, why, 0, 0);
-	w->plane->bucket.left[0] = w->plane->bucket.left[1] = 1 << 30;
+	for (int b = 0; b < N_BUCKETS; b++)
+		for (int way = 0; way < N_WAYS; way++)
+			w->plane->bucket[b].left[way] = 1 << 30;
 	memory_bound(w);
 	w->stopping = false;
 	tcp_accepting(w->tcp, true);

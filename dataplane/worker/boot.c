@@ -36,11 +36,14 @@ static int boot_figures(struct worker *w, const char **why)
 	w->rx = calloc(1, sizeof(*w->rx));
 	w->conn = column_new(w->plane->n_conns, sizeof(*w->conn));
 	w->begins = column_new(w->plane->n_circs, sizeof(*w->begins));
+	w->own = column_new(w->plane->n_conns, sizeof(*w->own));
 	w->late.cap = w->plane->n_conns + w->plane->n_circs + w->plane->n_streams;
 	w->late.rows = column_new(w->late.cap, sizeof(*w->late.rows));
 	ring_attach(&w->down, ctl_ring(w->plane->ctl, w->index, false), CTL_RING_SLOTS);
 	ring_attach(&w->up, ctl_ring(w->plane->ctl, w->index, true), CTL_RING_SLOTS);
-	return w->message && w->rx && w->conn && w->begins && w->late.rows ? 0 : ERR_FULL;
+	if (wheel_init(&w->own_timers, w->plane->n_conns, w->now_us) < 0)
+		return ERR_FULL;
+	return w->message && w->rx && w->conn && w->own && w->begins && w->late.rows ? 0 : ERR_FULL;
 }
 
 static struct hash_key draw_key(struct worker *w)
@@ -164,7 +167,6 @@ int worker_init(struct worker *w, struct plane *plane, unsigned index, const uin
 			      .replay_at = REPLAY_NONE,
 			      .wake_fd = -1,
 			      .wake_control_fd = -1,
-			      .refill_us = now_us,
 			      .last_tick_us = now_us};
 	rng_seed(&w->rng, seed);
 	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
@@ -206,6 +208,8 @@ void worker_fini(struct worker *w)
 	denied_fini(&w->denied);
 	column_free(w->conn, w->plane->n_conns, sizeof(*w->conn));
 	column_free(w->begins, w->plane->n_circs, sizeof(*w->begins));
+	column_free(w->own, w->plane->n_conns, sizeof(*w->own));
+	wheel_fini(&w->own_timers);
 	column_free(w->late.rows, w->late.cap, sizeof(*w->late.rows));
 	free(w->rx);
 	free(w->message);

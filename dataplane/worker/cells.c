@@ -27,6 +27,7 @@ static void walk_add(struct worker *w, struct walk *k, wid circ, uint32_t index,
 /* A circuit that control began: its cells go up as they are. */
 static void origin_up(struct worker *w, uint32_t circ, uint8_t command, const uint8_t *payload)
 {
+	w->conn[w->circs.circ[circ].conn].own_use_us = w->now_us;
 	if (ctl_say(w, CTL_ORIGIN_RECV, circ_id_of(&w->circs, circ), command, NULL, 0, payload,
 		    CELL_PAYLOAD) < 0)
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);

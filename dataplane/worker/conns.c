@@ -36,6 +36,7 @@ static void link_opened(struct worker *w, uint32_t conn)
 
 	tcp_addrs(w->tcp, conn, &opened.local, &opened.remote);
 	link_start(&w->links, conn, w->now_us);
+	buckets_conn_start(w, conn);
 	if (ctl_say(w, CTL_CONN_OPENED, tcp_id(w->tcp, conn), 0, &opened, sizeof(opened), NULL, 0) <
 	    0) {
 		count(w->counts, worker_conn_refused);
@@ -52,6 +53,7 @@ void conn_row_new(struct worker *w, uint32_t conn, uint64_t cookie)
 {
 	struct conn *k = &w->conn[conn];
 
+	buckets_conn_end(w, conn);
 	sched_conn_start(&w->sched, conn);
 	*k = (struct conn) {.cookie = cookie,
 			    .next_read = k->next_read,
@@ -68,6 +70,7 @@ static void link_closed(struct worker *w, uint32_t conn, uint8_t reason)
 	k->shut = 1;
 	conn_legs_gone(w, conn, DESTROY_CHANNEL_CLOSED);
 	sched_conn_clear(&w->sched, conn);
+	buckets_conn_end(w, conn);
 	tls_stop(&w->tls, conn);
 	link_stop(&w->links, conn);
 	if (k->known || k->cookie)
@@ -135,6 +138,7 @@ static void exit_closed(struct worker *w, uint32_t conn, uint8_t reason)
 
 	if (stream != SLOT_NONE)
 		stream_end(w, stream, end_of[reason], false);
+	buckets_conn_end(w, conn);
 	tcp_release(w->tcp, conn);
 }
 

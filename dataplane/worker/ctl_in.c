@@ -121,6 +121,7 @@ static void on_conn_ready(struct worker *w, const struct down *d)
 		count(w->counts, worker_down_state);
 		return;
 	}
+	buckets_link_ready(w, conn);
 	tcp_hold(w->tcp, conn, false);
 	link_replay_cells(w, conn);
 	link_want_read(w, conn);
@@ -271,6 +272,7 @@ static void on_origin_open(struct worker *w, const struct down *d)
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 	else
 		leg_make(w, circ, d->head.id, b.command, payload);
+	w->conn[conn].own_use_us = w->now_us;
 }
 
 static void on_origin_send(struct worker *w, const struct down *d)
@@ -287,6 +289,7 @@ static void on_origin_send(struct worker *w, const struct down *d)
 	memcpy(slot_at(&w->sched, slot)->payload, d->tail, CELL_PAYLOAD);
 	if (d->head.arg == CELL_RELAY_EARLY) /* of more than one hop */
 		link_used(&w->links, w->circs.circ[circ].conn, LINK_USED_CIRCS);
+	w->conn[w->circs.circ[circ].conn].own_use_us = w->now_us;
 	circ_queue(w, circ, SIDE_N, (uint8_t)d->head.arg, slot);
 }
 
@@ -312,6 +315,8 @@ static void stream_dial(struct worker *w, uint32_t stream, const struct ctl_stre
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 		return;
 	}
+	conn_row_new(w, (uint32_t)conn, 0);
+	buckets_conn_start(w, (uint32_t)conn);
 	edge_connecting(&w->edge, stream, (uint32_t)conn, b->ttl);
 }
 
@@ -390,12 +395,16 @@ static void on_stream_close(struct worker *w, const struct down *d)
 static void on_param(struct worker *w, const struct down *d)
 {
 	BODY(struct ctl_param, b, d);
+	int64_t before;
 
 	if (b.param >= N_CTL_PARAMS || b.value < 0) {
 		count(w->counts, worker_down_state);
 		return;
 	}
+	before = w->params[b.param];
 	w->params[b.param] = MIN(b.value, PARAM_MAX);
+	if (before != b.value && b.param >= CTL_PARAM_RATE && b.param <= CTL_PARAM_COUNT_PRIVATE)
+		buckets_changed(w);
 	if (b.param == CTL_PARAM_MAX_MEM)
 		memory_bound(w);
 	if (b.param == CTL_PARAM_ACCEPTING)

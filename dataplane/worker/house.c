@@ -93,7 +93,6 @@ static void build_relay(struct house *h, uint64_t seed)
 				       .n_workers = h->n_workers,
 				       .ring_slots = CTL_RING_SLOTS,
 				       .epoch = 1};
-	p->bucket.left[0] = p->bucket.left[1] = INT64_MAX / 2;
 	net_of(&p->net, &p->port, RELAY_IP);
 	tcp_of(&p->tcp, &p->port);
 	p->mesh = mesh_new(h->n_workers);

@@ -105,10 +105,11 @@ struct house {
 	bool dest_ended, dest_reset;
 	/* control */
 	struct ring down[HOUSE_WORKERS], up[HOUSE_WORKERS];
-	uint32_t epoch; /* that its messages bear */
-	wid next_conn;	/* the link that circuits are extended over */
-	bool silent;	/* control takes nothing */
-	uint32_t holds; /* bit (type - CTL_UP_FIRST): such messages are kept unanswered */
+	uint32_t epoch;	     /* that its messages bear */
+	wid next_conn;	     /* the link that circuits are extended over */
+	enum ctl_peer judge; /* what control takes the next links' peers for */
+	bool silent;	     /* control takes nothing */
+	uint32_t holds;	     /* bit (type - CTL_UP_FIRST): such messages are kept unanswered */
 	unsigned n_kept;
 	struct house_kept {
 		size_t len;

@@ -70,7 +70,7 @@ static void hears_read(struct house *h, const struct ctl_head *c, const uint8_t 
 static void hears_cell(struct house *h, const struct ctl_head *c, const uint8_t *body, size_t len)
 {
 	struct ctl_conn_ready r = {
-		.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = was_dialled(h, c->id)};
+		.link_proto = 5, .peer = h->judge, .initiator = was_dialled(h, c->id)};
 
 	if (h->clients && !r.initiator)
 		r.peer = CTL_PEER_CLIENT;

@@ -256,9 +256,18 @@ static bool link_read_one(struct worker *w, uint32_t conn, size_t *bytes)
 	if (w->conn[conn].shut || k->state == LINK_HELD || k->state == LINK_NONE ||
 	    !tcp_peek(w->tcp, conn, &record, &len))
 		return false;
+	switch (link_may(w, conn, WAY_IN)) {
+	case LEAVE_NOW:
+		break;
+	case LEAVE_LATER:
+		link_want_read(w, conn);
+		return false;
+	case LEAVE_TIMER:
+		return false;
+	}
 	w->worked = true;
 	*bytes += len;
-	w->figures->link_bytes_in += len;
+	link_moved(w, conn, WAY_IN, len);
 	if (k->state == LINK_TLS)
 		record_up(w, conn, record, len);
 	else
@@ -285,7 +294,7 @@ static uint32_t pop_reading(struct worker *w)
 	return conn;
 }
 
-static bool may_read(const struct worker *w, size_t bytes)
+static bool may_read(struct worker *w, size_t bytes)
 {
 	if (w->read_head == SLOT_NONE || bytes >= TURN_BYTES)
 		return false;
@@ -293,8 +302,7 @@ static bool may_read(const struct worker *w, size_t bytes)
 		count(w->counts, worker_slots_short);
 		return false;
 	}
-	return mesh_open(w) &&
-	       __atomic_load_n(&w->plane->bucket.left[0], __ATOMIC_RELAXED) > (int64_t)bytes;
+	return mesh_open(w) && links_turn(w);
 }
 
 /* A pass takes one record of each of up to BATCH links, so that their cells share the batches; then
@@ -325,6 +333,4 @@ void links_read(struct worker *w)
 
 	while (read_pass(w, &bytes))
 		;
-	if (bytes)
-		__atomic_sub_fetch(&w->plane->bucket.left[0], (int64_t)bytes, __ATOMIC_RELAXED);
 }

@@ -2,8 +2,9 @@
  * into one record and sealed in place (sched -> link -> tls -> tcp). */
 #include "dataplane/worker/worker.h"
 
-#define RECORDS_A_LINK 4 /* in one turn, before the next link has its turn */
-#define PACK_AHEAD     2 /* cells fetched before they are copied: 18 lines */
+#define RECORDS_A_LINK 4     /* in one turn, before the next link has its turn */
+#define UNSENT_MAX     16384 /* sealed bytes of a link that the port did not take; then it waits */
+#define PACK_AHEAD     2     /* cells fetched before they are copied: 18 lines */
 
 static void pack_destroy(struct worker *w, uint8_t *p, const struct sched_pick *pick)
 {
@@ -69,18 +70,21 @@ static unsigned cells_that_fit(struct worker *w, uint32_t conn, unsigned overhea
 	return MIN(n, (unsigned)CELLS_A_RECORD);
 }
 
-/* Builds and sends one record; false when this link is done for now. */
-static bool serve_record(struct worker *w, uint32_t conn)
+/* Builds and sends one record of at most so many cells; false when this link is done for now. */
+static bool serve_record(struct worker *w, uint32_t conn, unsigned most)
 {
 	unsigned head = tls_head_len(&w->tls, conn), tail = tls_tail_len(&w->tls, conn);
 	unsigned n = MIN(cells_that_fit(w, conn, head + tail), sched_waiting(&w->sched, conn));
 	uint8_t *record;
 	size_t len;
 
+	if (tcp_unsent(w->tcp, conn) > UNSENT_MAX)
+		return false; /* the port is full: what waits here can still be chosen later */
 	if (!n) {
 		sched_sleep(&w->sched, conn); /* TCP_WRITABLE wakes it */
 		return false;
 	}
+	n = MIN(n, most);
 	record = tcp_reserve(w->tcp, conn, head + n * CELL_LEN + tail);
 	if (!record)
 		return false;
@@ -94,19 +98,26 @@ static bool serve_record(struct worker *w, uint32_t conn)
 	if (!n)
 		return false;
 	w->worked = true;
-	w->figures->link_bytes_out += len;
-	__atomic_sub_fetch(&w->plane->bucket.left[1], (int64_t)len, __ATOMIC_RELAXED);
+	link_moved(w, conn, WAY_OUT, len);
 	link_sent(&w->links, conn, w->now_us);
 	return true;
 }
 
-static bool may_write(const struct worker *w)
+/* Whether its turn is over before it began: for lack of tokens. */
+static bool link_waits(struct worker *w, uint32_t conn)
 {
-	return __atomic_load_n(&w->plane->bucket.left[1], __ATOMIC_RELAXED) > 0;
+	enum leave leave = link_may(w, conn, WAY_OUT);
+
+	if (leave == LEAVE_TIMER)
+		sched_sleep(&w->sched, conn);
+	return leave != LEAVE_NOW;
 }
 
 static void link_serve(struct worker *w, uint32_t conn)
 {
+	unsigned share = share_cells(w);
+	unsigned records = share == CELLS_A_RECORD && !w->port_full ? RECORDS_A_LINK : 1;
+
 	if (w->conn[conn].shut || link_of(&w->links, conn)->state != LINK_OPEN) {
 		sched_sleep(&w->sched, conn);
 		return;
@@ -115,8 +126,15 @@ static void link_serve(struct worker *w, uint32_t conn)
 		link_flush_small(w, conn);
 	if (!tls_ready(&w->tls, conn))
 		return; /* a KeyUpdate waits for a buffer: nothing may overtake it */
-	for (unsigned i = 0; i < RECORDS_A_LINK && may_write(w) && serve_record(w, conn); i++)
-		;
+	for (unsigned i = 0; i < records; i++) {
+		if (link_waits(w, conn)) {
+			if (!i)
+				return; /* it keeps its place */
+			break;
+		}
+		if (!serve_record(w, conn, share))
+			break;
+	}
 	sched_served(&w->sched, conn);
 }
 
@@ -147,7 +165,11 @@ void links_serve(struct worker *w)
 	sched_begin(&w->sched, w->now_us, interval_us(w));
 	ready = sched_ready(&w->sched);
 	/* Who was served stands at the tail, so the next turn begins where the bucket was empty. */
-	for (conn = ready.head; conn != SLOT_NONE && may_write(w); conn = next) {
+	for (conn = ready.head; conn != SLOT_NONE; conn = next) {
+		if (w->purse[BUCKET_ALL][WAY_OUT] <= 0 && !w->n_free) {
+			w->short_of |= SHORT(BUCKET_ALL, WAY_OUT);
+			break;
+		}
 		next = conn == ready.tail ? SLOT_NONE : w->sched.conn[conn].next;
 		if (next != SLOT_NONE)
 			serve_fetch(w, next);
@@ -167,6 +189,7 @@ void link_flush_small(struct worker *w, uint32_t conn)
 		tcp_push(w->tcp, conn, (uint32_t)len);
 		if (!len)
 			return;
+		link_moved(w, conn, WAY_OUT, len);
 	}
 }
 
@@ -179,6 +202,7 @@ static int write_raw(struct worker *w, uint32_t conn, const uint8_t *bytes, size
 		return ERR_FULL;
 	memcpy(p, bytes, len);
 	tcp_push(w->tcp, conn, (uint32_t)len);
+	link_moved(w, conn, WAY_OUT, len);
 	return 0;
 }
 
@@ -203,6 +227,7 @@ int link_write(struct worker *w, uint32_t conn, const uint8_t *bytes, size_t len
 	memcpy(record + head, bytes, len);
 	sealed = tls_seal(&w->tls, conn, record, len);
 	tcp_push(w->tcp, conn, (uint32_t)sealed);
+	link_moved(w, conn, WAY_OUT, sealed);
 	link_sent(&w->links, conn, w->now_us);
 	return sealed ? 0 : ERR_NOT_NOW;
 }

@@ -48,6 +48,8 @@ static void on_data(struct worker *w, struct heard *h)
 		rc = ctl_say(w, CTL_STREAM_READ, slots_id(&w->edge.slots, stream), 0, NULL, 0,
 			     h->msg.body, h->msg.len);
 	w->figures->exit_bytes_out += h->msg.len;
+	if (w->edge.stream[stream].state == STREAM_OPEN)
+		exit_moved(w, w->edge.stream[stream].conn, WAY_OUT, h->msg.len);
 	if (rc == ERR_MALFORMED)
 		violate(w, h);
 	else if (rc < 0)

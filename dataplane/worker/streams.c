@@ -80,6 +80,7 @@ void stream_connected(struct worker *w, uint32_t stream)
 	if (s->state != STREAM_CONNECTING ||
 	    circ_say(w, s->circ, RELAY_CONNECTED, s->id, body, connected_body(w, s, body)) < 0)
 		return;
+	exit_moved(w, s->conn, WAY_OUT, s->in.len);
 	if (edge_opened(&w->edge, stream) < 0)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 	else
@@ -127,6 +128,7 @@ struct visit {
 	uint32_t stream, circ;
 	uint32_t before; /* bytes of control's that waited */
 	unsigned n;	 /* cells packed */
+	bool waits;	 /* for tokens */
 };
 /* Cells of some streams on their way through the onion together. */
 struct pass {
@@ -155,6 +157,8 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	if (UNLIKELY(s->rated))
 		edge_spent(&w->edge, stream, len, w->now_us);
 	w->figures->exit_bytes_in += len;
+	if (s->state == STREAM_OPEN)
+		exit_moved(w, s->conn, WAY_IN, len);
 	return true;
 }
 
@@ -179,7 +183,7 @@ static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 	while (p->n_visits < max && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
 		const struct stream *s = &w->edge.stream[stream];
 
-		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0};
+		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0, false};
 		__builtin_prefetch(circ_of(w, s), 1);
 		__builtin_prefetch(&w->relay.window[s->circ], 1);
 		edge_fetch(&w->edge, stream);
@@ -198,6 +202,12 @@ static unsigned ahead_of(const struct pass *p, uint32_t circ)
 	return n;
 }
 
+/* For tokens. */
+static bool stream_waits(struct worker *w, const struct stream *s)
+{
+	return s->state == STREAM_OPEN && !exit_may_read(w, s->conn);
+}
+
 static void pass_pack(struct worker *w, struct pass *p, unsigned share)
 {
 	for (unsigned i = 0; i < p->n_visits; i++) {
@@ -205,8 +215,9 @@ static void pass_pack(struct worker *w, struct pass *p, unsigned share)
 		const struct stream *s = &w->edge.stream[v->stream];
 		unsigned ahead = ahead_of(p, v->circ);
 
-		while (v->n < share && has_bytes(w, s) && edge_may_send(&w->edge, v->stream) &&
-		       circ_takes(w, v->circ, ahead + v->n) && pack_one(w, v->stream, p))
+		while (v->n < share && !(v->waits = stream_waits(w, s)) && has_bytes(w, s) &&
+		       edge_may_send(&w->edge, v->stream) && circ_takes(w, v->circ, ahead + v->n) &&
+		       pack_one(w, v->stream, p))
 			v->n++;
 	}
 }
@@ -226,7 +237,7 @@ static void visit_end(struct worker *w, const struct visit *v, unsigned share)
 	dir_credit(w, v->stream, v->before);
 	if (stream_over(s))
 		return;
-	if (v->n == share)
+	if (v->n == share || v->waits)
 		edge_ready(&w->edge, v->stream);
 	else if (s->far_end && !has_bytes(w, s))
 		stream_end(w, v->stream, s->far_end, true);
@@ -240,10 +251,11 @@ void streams_read(struct worker *w)
 	edge_refill(&w->edge, w->now_us);
 	/* Those that are made ready by this turn have the next one. */
 	n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
-	while (n && w->sched.n_free >= TURN_SLOTS) {
+	while (n && exits_turn(w) && w->sched.n_free >= TURN_SLOTS) {
 		unsigned share;
 
-		pass_gather(w, &p, MIN(n, (unsigned)STREAMS_A_PASS));
+		/* When tokens are short, one at a time: the next keeps its place. */
+		pass_gather(w, &p, UNLIKELY(w->tight) ? 1 : MIN(n, (unsigned)STREAMS_A_PASS));
 		if (!p.n_visits)
 			break;
 		n -= p.n_visits;
@@ -254,5 +266,5 @@ void streams_read(struct worker *w)
 		for (unsigned i = 0; i < p.n_visits; i++)
 			visit_end(w, &p.visit[i], share);
 	}
-	w->worked |= w->edge.n_ready != 0;
+	w->worked |= w->edge.n_ready && !(w->short_of & SHORT(BUCKET_ALL, WAY_IN));
 }

@@ -344,54 +344,157 @@ static void test_memory_streams(void **state)
 	house_close(&h);
 }
 
-/* Bytes a second, written and read, within a tenth; links share what there is. */
-static void test_rate(void **state)
+/* ---- bandwidth ---- */
+#define RATE 1000000ll
+
+enum flow { FLOW_DOWN, FLOW_IN };
+
+struct moved {
+	uint64_t in, out; /* of links and exits together */
+};
+
+static struct moved moved_by_all(void)
+{
+	struct moved m = {0, 0};
+
+	for (unsigned i = 0; i < h.n_workers; i++) {
+		const struct ctl_figures *f = h.workers[i].figures;
+
+		m.in += f->link_bytes_in + f->exit_bytes_in;
+		m.out += f->link_bytes_out + f->exit_bytes_out;
+	}
+	return m;
+}
+
+/* PADDING that a client would rather send at once. */
+static void flood(struct peer_link *l)
 {
 	static const uint8_t payload[CELL_PAYLOAD];
-	const int64_t rate = 400000;
+
+	for (int k = 0; k < 40 && tcp_unsent(h.tcp, l->conn) < 40000; k++)
+		house_cell(&h, l, 0, CELL_PADDING, payload, CELL_PAYLOAD);
+}
+
+static void flow(struct peer_link **l, unsigned n, enum flow how, unsigned ms)
+{
+	for (unsigned t = 0; t < ms; t += 4) {
+		for (unsigned i = 0; i < n && how == FLOW_IN; i++)
+			flood(l[i]);
+		house_run(&h, 4);
+	}
+}
+
+/* Over four seconds, within 3 %: one worker and two, both ways, each bucket. */
+static void test_rate(void **state)
+{
+	static const struct {
+		unsigned workers, links;
+		enum flow how;
+		enum ctl_param_id rate, burst; /* of RATE; the others are wide open */
+		enum ctl_peer peer;
+		bool is_private, own_use;
+		int64_t want; /* bytes a second, one way; 0: much more than RATE */
+	} rows[] = {
+		{1, 2, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
+		 RATE}, /* 1 */
+		{1, 2, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
+		 RATE}, /* 2 */
+		{2, 4, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
+		 RATE}, /* 3 */
+		{2, 4, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
+		 RATE}, /* 4 */
+		{1, 1, FLOW_IN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_CLIENT, false,
+		 false, RATE}, /* 5 */
+		{2, 4, FLOW_DOWN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_CLIENT,
+		 false, false, RATE}, /* 6 */
+		{1, 1, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_CLIENT,
+		 false, false, RATE}, /* 7: each client's own */
+		{1, 3, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_CLIENT,
+		 false, false, 3 * RATE}, /* 8 */
+		{1, 2, FLOW_DOWN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST,
+		 CTL_PEER_UNKNOWN_RELAY, false, false, 2 * RATE}, /* 9 */
+		{1, 1, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_RELAY,
+		 false, false, 0}, /* 10: known relays have none */
+		{1, 1, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, true, false,
+		 0}, /* 11: private peers are not counted */
+		{1, 2, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, true, false,
+		 0}, /* 12 */
+		{1, 1, FLOW_IN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_RELAY, false,
+		 true, 0}, /* 13: a link of our own circuits */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct peer_link *l[4];
+		struct moved before, after;
+		uint64_t got;
+
+		house_open(&h, rows[i].workers, 130 + i, NULL);
+		h.judge = rows[i].peer;
+		for (unsigned k = 0; k < rows[i].links; k++)
+			l[k] = house_link(&h);
+		h.source = 256 << 20;
+		for (unsigned k = 0; k < rows[i].links && rows[i].how == FLOW_DOWN; k++)
+			loading(l[k]);
+		for (unsigned k = 0; k < h.workers[0].plane->n_conns && rows[i].own_use; k++)
+			h.workers[0].conn[k].own_use_us = h.now_us;
+		house_param(&h, CTL_PARAM_COUNT_PRIVATE, !rows[i].is_private);
+		house_param(&h, rows[i].burst, RATE / 20);
+		house_param(&h, rows[i].rate, RATE);
+		flow(l, rows[i].links, rows[i].how, 1000);
+		before = moved_by_all();
+		flow(l, rows[i].links, rows[i].how, 4000);
+		after = moved_by_all();
+		got = rows[i].how == FLOW_DOWN ? after.out - before.out : after.in - before.in;
+		if (rows[i].want ? got < (uint64_t)rows[i].want * 4 * 97 / 100 ||
+					   got > (uint64_t)rows[i].want * 4 * 103 / 100
+				 : got < 3 * 4 * RATE / 2)
+			fail_msg("row %zu: %llu bytes a second", i + 1,
+				 (unsigned long long)got / 4);
+		house_close(&h);
+	}
+}
+
+/* Who waits for the same tokens has a fair part of them. */
+static void test_rate_turns(void **state)
+{
 	struct peer_circ *c[2];
-	struct peer_link *l[2];
-	uint64_t before;
+	struct peer_link *l[3];
+	const struct ctl_figures *f;
+	uint64_t links, exits, sum;
 
 	house_open(&h, 1, 107, NULL);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		l[i] = house_link(&h);
 	h.source = 64 << 20;
 	for (int i = 0; i < 2; i++)
 		c[i] = loading(l[i]);
-	house_param(&h, CTL_PARAM_BURST, rate / 10);
-	house_param(&h, CTL_PARAM_RATE, rate);
+	house_param(&h, CTL_PARAM_COUNT_PRIVATE, 1);
+	house_param(&h, CTL_PARAM_BURST, RATE / 20);
+	house_param(&h, CTL_PARAM_RATE, RATE);
 	house_run(&h, 500);
-	before = h.workers[0].figures->link_bytes_out;
 	c[0]->bytes_in = c[1]->bytes_in = 0;
 	house_run(&h, 4000);
-	before = h.workers[0].figures->link_bytes_out - before;
-	assert_in_range(before, 36 * rate / 10, 44 * rate / 10);
-	/* The two streams' shares. */
-	assert_in_range(c[0]->bytes_in * 100 / (c[0]->bytes_in + c[1]->bytes_in), 40, 60);
-	for (int i = 0; i < 2; i++)
-		house_destroy(&h, c[i]);
-	house_run(&h, 500);
-	before = h.workers[0].figures->link_bytes_in;
-	for (int i = 0; i < 200; i++) {
-		for (int k = 0; k < 12; k++)
-			house_cell(&h, l[k & 1], 0, CELL_PADDING, payload, CELL_PAYLOAD);
-		house_run(&h, 10);
-	}
-	before = h.workers[0].figures->link_bytes_in - before;
-	assert_in_range(before, 18 * rate / 10, 22 * rate / 10);
-	/* A lower rate for what is relayed. */
-	house_param(&h, CTL_PARAM_RELAY_RATE, rate / 4);
-	house_param(&h, CTL_PARAM_RELAY_BURST, rate / 40);
-	house_run(&h, 1000);
-	before = h.workers[0].figures->link_bytes_in;
-	house_run(&h, 2000);
-	before = h.workers[0].figures->link_bytes_in - before;
-	assert_in_range(before, 18 * rate / 40, 22 * rate / 40);
-	house_param(&h, CTL_PARAM_RELAY_RATE, 0);
-	house_param(&h, CTL_PARAM_RATE, 0); /* none */
+	/* Two links of one stream each. */
+	sum = c[0]->bytes_in + c[1]->bytes_in;
+	assert_in_range(c[0]->bytes_in * 100 / sum, 45, 55);
+	assert_true(house_count(&h, COUNT_worker_rate_write) > 0);
+	/* A link that sends all it can leaves the exits their half of what may be read. */
+	f = h.workers[0].figures;
+	flow(l + 2, 1, FLOW_IN, 1000);
+	links = f->link_bytes_in;
+	exits = f->exit_bytes_in;
+	flow(l + 2, 1, FLOW_IN, 4000);
+	links = f->link_bytes_in - links;
+	exits = f->exit_bytes_in - exits;
+	assert_in_range(links + exits, 4 * RATE * 97 / 100, 4 * RATE * 103 / 100);
+	assert_in_range(exits * 100 / (links + exits), 30, 70);
+	assert_true(house_count(&h, COUNT_worker_rate_read) > 0);
+	/* A slow bucket holds nobody for good: none, and all goes on. */
+	house_param(&h, CTL_PARAM_RATE, 1);
+	house_run(&h, 100);
+	house_param(&h, CTL_PARAM_RATE, 0);
 	house_run(&h, 20);
-	made(l[0]);
+	made(l[2]);
 	house_close(&h);
 }
 
@@ -471,6 +574,7 @@ static void test_reset_behind_record(void **state)
 			l[i] = house_link(&h);
 		c = made(l[3]);
 		if (dry) { /* the bucket is empty: all of them wait */
+			house_param(&h, CTL_PARAM_COUNT_PRIVATE, 1);
 			house_param(&h, CTL_PARAM_RATE, 1);
 			house_param(&h, CTL_PARAM_BURST, 1);
 			house_run(&h, 10);
@@ -568,6 +672,7 @@ int main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_memory_streams),
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_rate_turns),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_bad_record),
 		cmocka_unit_test(test_reset_behind_record),

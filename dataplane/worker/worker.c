@@ -38,6 +38,7 @@ static bool transmit(struct worker *w)
 	struct rte_mbuf **ready;
 	unsigned n, room, sent = 0;
 
+	w->port_full = false;
 	do {
 		room = MIN(net_room(w->net), (unsigned)TURN_PACKETS);
 		n = room ? tcp_out(w->tcp, w->now_us, tx, room) : 0;
@@ -45,7 +46,10 @@ static bool transmit(struct worker *w)
 			net_out(w->net, tx, n, w->now_us);
 		n = net_ready(w->net, &ready);
 		if (n) {
-			n = port_tx(w->port, w->index, ready, MIN(n, (unsigned)PORT_BURST));
+			unsigned want = MIN(n, (unsigned)PORT_BURST);
+
+			n = port_tx(w->port, w->index, ready, want);
+			w->port_full = n < want;
 			net_sent(w->net, n);
 			sent += n;
 		}
@@ -79,6 +83,7 @@ static void run_timers(struct worker *w)
 			link_pad(w, due[i].conn);
 	}
 	pad_timers(w);
+	buckets_timers(w);
 	tcp_timers(w->tcp, w->now_us);
 	net_tick(w->net, w->now_us, w->rx);
 	take_hints(w);
@@ -91,6 +96,7 @@ bool worker_turn(struct worker *w, uint64_t now_us)
 
 	w->now_us = now_us;
 	w->worked = false;
+	buckets_draw(w);	       /* bytes that may be read and written */
 	mesh_in(w);		       /* cells and closings of other workers, into queues */
 	ctl_in(w);		       /* control's words */
 	n_frames = receive(w, frames); /* port -> net -> tcp */
@@ -104,6 +110,7 @@ bool worker_turn(struct worker *w, uint64_t now_us)
 	if (w->stopping)
 		links_stop(w);	  /* close_notify and FIN behind the last cell */
 	w->worked |= transmit(w); /* tcp -> net -> port */
+	buckets_return(w);
 	rte_pktmbuf_free_bulk(frames, n_frames);
 	ctl_say_late(w);
 	replay_go_on(w);

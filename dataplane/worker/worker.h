@@ -35,6 +35,10 @@ struct conn {
 	uint8_t known;	    /* control was told of it */
 	uint8_t shut;	    /* we are closing it: nothing more is read */
 	uint8_t why;	    /* enum ctl_why, for CONN_CLOSED */
+	uint8_t free;	    /* a private peer: no bucket counts it */
+	uint8_t has_own;    /* a bucket of its own, in worker.own */
+	uint8_t _pad[6];
+	uint64_t own_use_us; /* a circuit of ours last used it; 0: none did */
 };
 
 /* What a circuit may still ask for of streams (interop X4). */
@@ -61,8 +65,16 @@ struct late {
 	struct late_row *rows;
 };
 
-struct bucket { /* bytes that may pass; shared by all workers, refilled by worker 0 */
-	_Alignas(CACHE_LINE) int64_t left[2]; /* read, write */
+/* Token buckets: buckets.c. */
+enum way { WAY_IN, WAY_OUT, N_WAYS };
+enum bucket_id { BUCKET_ALL, BUCKET_RELAYED, N_BUCKETS };
+#define SHORT(bucket, way) (1u << ((bucket)*N_WAYS + (way)))
+struct bucket { /* bytes that may pass; shared by all workers */
+	_Alignas(CACHE_LINE) int64_t left[N_WAYS];
+};
+struct own_bucket {
+	int64_t left[N_WAYS];
+	uint64_t at_us;
 };
 
 struct mesh;
@@ -73,7 +85,8 @@ struct plane {
 	struct ctl_shared *ctl;
 	struct port port;
 	struct mesh *mesh;
-	struct bucket bucket, relay_bucket;
+	struct bucket bucket[N_BUCKETS];
+	uint64_t refill_us, over[N_BUCKETS]; /* whoever moved refill_us on owns the rest */
 	struct net_config net;
 	struct tcp_config tcp;
 	uint32_t n_conns, n_circs, n_streams, n_slots; /* per worker */
@@ -125,12 +138,23 @@ struct worker {
 
 	/* pace */
 	uint32_t idle_turns;
-	bool worked; /* this turn moved something */
+	bool worked;	/* this turn moved something */
+	bool port_full; /* the port took less than there was, in the last turn */
 	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
 	uint32_t busy_permille;
-	uint64_t refill_us;
 	struct net_rx *rx;
-	uint8_t *message; /* RING_MSG_MAX: the one being read */
+
+	/* tokens */
+	int64_t purse[N_BUCKETS][N_WAYS]; /* what this turn may still move */
+	bool drawn_relayed;
+	uint8_t short_of; /* SHORT() bits: what somebody had to wait for in this turn */
+	bool tight;	  /* tokens to read were short of late: links and exits take turns */
+	uint64_t tight_until_us;
+	int64_t lead;	 /* bytes that links read beyond those of exits since */
+	uint32_t n_free; /* conns that no bucket counts */
+	struct own_bucket *own;
+	struct wheel own_timers; /* links that wait for theirs */
+	uint8_t *message;	 /* RING_MSG_MAX: the one being read */
 };
 
 /* ---- worker.c ---- */
@@ -263,8 +287,32 @@ int link_own_cell(struct worker *w, uint32_t conn, uint32_t circ_id, uint8_t com
 #define DENY_MAX_S (90ull * 86400) /* longest refusal of an address */
 #define PARAM_MAX                                                                                  \
 	(1ll << 40) /* of a parameter: a rate times a second's microseconds fits 64 bits */
-/* Adds what the time since the last call is worth. Call each turn. */
+/* Adds what the time since the last refill is worth, whichever worker did that. Call each turn. */
 void buckets_refill(struct worker *w);
+/* The start of a turn: this worker's slice. Its end: what is left of it, or is owed. */
+void buckets_draw(struct worker *w);
+void buckets_return(struct worker *w);
+/* Whether links, or exits, may read at all: when tokens are short they do so in turns, byte for
+ * byte.
+ */
+bool links_turn(struct worker *w);
+bool exits_turn(struct worker *w);
+/* Links whose own buckets have filled go on. */
+void buckets_timers(struct worker *w);
+/* A conn has a peer; its link is judged; it ends. A rate or who counts was set anew. */
+void buckets_conn_start(struct worker *w, uint32_t conn);
+void buckets_link_ready(struct worker *w, uint32_t conn);
+void buckets_conn_end(struct worker *w, uint32_t conn);
+void buckets_changed(struct worker *w);
+/* Whether a link may move bytes now, when tokens come, or when its timer asks again. */
+enum leave { LEAVE_NOW, LEAVE_LATER, LEAVE_TIMER };
+enum leave link_may(struct worker *w, uint32_t conn, enum way way);
+void link_moved(struct worker *w, uint32_t conn, enum way way, size_t bytes);
+/* The same of an exit conn. What goes to a destination is not held up: it was let in. */
+bool exit_may_read(struct worker *w, uint32_t conn);
+void exit_moved(struct worker *w, uint32_t conn, enum way way, size_t bytes);
+/* Cells that one link may send before the next one's turn. */
+unsigned share_cells(const struct worker *w);
 
 /* ---- ctl_in.c, ctl_out.c: the wall ---- */
 void ctl_in(struct worker *w);
