@@ -426,7 +426,7 @@ static void protocols(void **state)
 		{"Link=4-5 Relay=2-4", NULL},
 		{"Desc=1,3 Cons=2", NULL},
 		{"Link=3-5", "Link=3-5"},
-		{"Link=4 FlowCtrl=1-2", "FlowCtrl=1-2"},
+		{"Link=4 FlowCtrl=1-3", "FlowCtrl=1-3"},
 		{"HSDir=2", "HSDir=2"},
 		{"Lin=4", "Lin=4"},
 		{"Link=64", "Link=64"},

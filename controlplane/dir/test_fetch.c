@@ -67,7 +67,7 @@ static void from_nothing_to_everything(void **state)
 	world_close(&server);
 }
 
-/* Outside of a testing network the requirement of FlowCtrl=2 keeps us from publishing (V2). */
+/* Outside of a testing network the requirement of HSDir=2 keeps us from publishing (V2). */
 static void required_protocols_hold_us_back(void **state)
 {
 	struct dir_status s;

@@ -220,6 +220,8 @@ void rooms_configure(struct control *c)
 		own[n++] = c->config.address6;
 	links_set_addresses(c->links, own, n);
 	configure_pool(c);
+	if (rotate_hand_out(c) < 0)
+		log_warn("the handshake threads go on with the terms that they have");
 	exits_configure(c);
 }
 

@@ -4,10 +4,18 @@
 
 #define KEYS_TICK_S 60
 
+/* What a client may have of us: congestion control unless the consensus turns it off (cc_alg). */
+static struct handshake_terms terms(const struct control *c)
+{
+	return (struct handshake_terms) {
+		.cc = c->config.always_cc || dir_param(c->dir, DIR_PARAM_cc_alg),
+		.sendme_inc = (uint8_t)dir_param(c->dir, DIR_PARAM_cc_sendme_inc)};
+}
+
 int rotate_hand_out(struct control *c)
 {
 	struct onion_keys *o = keys_onion_get(c->keys);
-	struct handshake_keys h = {.n_onion = o->n, .junk = c->junk_onion};
+	struct handshake_keys h = {.terms = terms(c), .n_onion = o->n, .junk = c->junk_onion};
 	int rc;
 
 	memcpy(h.rsa_id, o->rsa_id, sizeof(h.rsa_id));

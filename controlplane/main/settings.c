@@ -41,10 +41,30 @@ static void set_from_consensus(void *ctx, int id, int64_t value)
 	set(ctx, (enum ctl_param_id)id, value);
 }
 
+/* A relay that sbws measures through ends paths of two hops: windows are counted by theirs. */
+static void push_sbws(struct control *c)
+{
+	static const struct {
+		enum ctl_param_id id;
+		enum dir_param_id value;
+	} rows[] = {
+		{CTL_PARAM_CC_SS_CAP, DIR_PARAM_cc_sscap_sbws},
+		{CTL_PARAM_CC_VEGAS_ALPHA, DIR_PARAM_cc_vegas_alpha_sbws},
+		{CTL_PARAM_CC_VEGAS_BETA, DIR_PARAM_cc_vegas_beta_sbws},
+		{CTL_PARAM_CC_VEGAS_GAMMA, DIR_PARAM_cc_vegas_gamma_sbws},
+		{CTL_PARAM_CC_VEGAS_DELTA, DIR_PARAM_cc_vegas_delta_sbws},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		set(c, rows[i].id, dir_param(c->dir, rows[i].value));
+}
+
 /* Parameters of the consensus, and what the operator says of the same thing: dir/params.def. */
 void settings_push(struct control *c)
 {
 	dir_params_push(c->dir, set_from_consensus, c);
+	if (c->config.sbws_exit)
+		push_sbws(c);
 	push_config(c);
 }
 
