@@ -15,6 +15,9 @@ void circ_tag_put(const struct circ *k, uint8_t tag[CTL_TAG_LEN])
 	wr_u8(&w, k->hs.introduced ? TAG_INTRODUCED : 0);
 	wr_u8(&w, k->hs.purpose);
 	wr_bytes(&w, k->hs.key, sizeof(k->hs.key));
+	wr_u8(&w, k->hs.limit.said);
+	wr_u32(&w, k->hs.limit.rate);
+	wr_u32(&w, k->hs.limit.burst);
 }
 
 void circ_tag_send(const struct circ *k)
@@ -36,6 +39,9 @@ static int tag_get(struct circ *k, const uint8_t tag[CTL_TAG_LEN], bool spliced)
 	flags = rd_u8(&r);
 	purpose = rd_u8(&r);
 	rd_copy(&r, key, sizeof(key));
+	k->hs.limit.said = rd_u8(&r);
+	k->hs.limit.rate = rd_u32(&r);
+	k->hs.limit.burst = rd_u32(&r);
 	k->hs.introduced = flags & TAG_INTRODUCED;
 	return hs_restore(k->room->at.hs, &k->hs, spliced ? HS_REND_JOINED : purpose, key);
 }

@@ -1,8 +1,17 @@
 /* params.c - the network's parameters, and its demands on our protocols, out of a consensus. */
 #include "controlplane/dir/internal.h"
 
-const char dir_proto_line[] = "Cons=1-2 Desc=1-3 DirCache=2 FlowCtrl=1-2 HSIntro=4 HSRend=1-2 "
-			      "Link=4-5 LinkAuth=3 Microdesc=1-3 Padding=2 Relay=2-4";
+const char dir_proto_line[] = "Cons=1-2 "
+			      "Desc=1-3 "
+			      "DirCache=2 "
+			      "FlowCtrl=1-2 "
+			      "HSIntro=4-5 "
+			      "HSRend=1-2 "
+			      "Link=4-5 "
+			      "LinkAuth=3 "
+			      "Microdesc=1-3 "
+			      "Padding=2 "
+			      "Relay=2-4";
 
 #define OWN (-1)
 static const struct dir_param_row rows[N_DIR_PARAMS] = {

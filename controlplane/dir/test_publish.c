@@ -70,8 +70,17 @@ static void the_lines_and_their_order(void **state)
 		"router ours 10.0.0.9 9001 0 0\nidentity-ed25519\n-----BEGIN ED25519 CERT-----\n",
 		"\nmaster-key-ed25519 ",
 		"\nplatform Ramson 0.1.0 on Linux\n",
-		"proto Cons=1-2 Desc=1-3 DirCache=2 FlowCtrl=1-2 HSIntro=4 HSRend=1-2 Link=4-5 "
-		"LinkAuth=3 Microdesc=1-3 Padding=2 Relay=2-4\n",
+		"proto Cons=1-2 "
+		"Desc=1-3 "
+		"DirCache=2 "
+		"FlowCtrl=1-2 "
+		"HSIntro=4-5 "
+		"HSRend=1-2 "
+		"Link=4-5 "
+		"LinkAuth=3 "
+		"Microdesc=1-3 "
+		"Padding=2 "
+		"Relay=2-4\n",
 		"published 2026-11-23 06:50:50\nfingerprint ",
 		"\nuptime 60\nbandwidth 1000000 2000000 0\nextra-info-digest ",
 		"\nonion-key\n-----BEGIN RSA PUBLIC KEY-----\n",

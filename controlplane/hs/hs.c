@@ -109,6 +109,11 @@ void hs_free(struct hs *hs)
 	free(hs);
 }
 
+void hs_now(struct hs *hs, int64_t now_s)
+{
+	hs->now_s = now_s;
+}
+
 const struct hs_figures *hs_figures(const struct hs *hs)
 {
 	return &hs->figures;
@@ -123,6 +128,7 @@ int hs_restore(struct hs *hs, struct hs_leg *leg, uint8_t purpose, const uint8_t
 	if (purpose > HS_REND_JOINED || (m && hs_map_find(m, key)))
 		return ERR_MALFORMED;
 	leg->purpose = purpose;
+	hs_limit_start(hs, leg);
 	if (m)
 		hs_map_add(m, leg, key);
 	return 0;

@@ -19,12 +19,20 @@ struct hs {
 	struct door *door;
 	struct hs_map services, cookies;
 	struct hs_figures figures;
+	struct hs_settings set;
+	int64_t now_s;
 };
 
 struct hs_leg *hs_map_find(const struct hs_map *m, const uint8_t *key);
 /* The leg stands in the map from now on, under key. */
 void hs_map_add(struct hs_map *m, struct hs_leg *leg, const uint8_t *key);
 void hs_map_del(struct hs_map *m, struct hs_leg *leg);
+
+/* ---- limit.c ---- */
+/* A new introduction point: its bucket is full. */
+void hs_limit_start(const struct hs *hs, struct hs_leg *leg);
+/* Whether the service may be sent one more INTRODUCE2; takes a token. */
+bool hs_limit_allows(const struct hs *hs, struct hs_leg *leg);
 
 /* Sends one relay message towards the client of a circuit. 0 or ERR_FULL. */
 int hs_send(struct hs *hs, wid circ, uint8_t command, const void *body, size_t len);

@@ -1,5 +1,5 @@
 /* intro.c - the introduction point: ESTABLISH_INTRO of services, INTRODUCE1 of clients (rend-spec
- * sections 3.1 and 3.2; interop O1, O3 to O5, O11, O12). */
+ * sections 3.1 and 3.2; interop O1 to O5, O11, O12). */
 #include <openssl/evp.h> /* before base.h, which steps aside for one of its names */
 
 #include "controlplane/hs/internal.h"
@@ -72,6 +72,8 @@ int hs_establish_intro(struct hs *hs, struct hs_leg *leg, const struct hs_msg *m
 		return DESTROY_RESOURCELIMIT;
 	replace(hs, e.auth_key);
 	leg->purpose = HS_INTRO_POINT;
+	leg->limit = e.limit;
+	hs_limit_start(hs, leg);
 	hs_map_add(&hs->services, leg, e.auth_key);
 	hs->figures.est_intro_success++;
 	return 0;
@@ -90,6 +92,10 @@ static enum introduce_status introduce(struct hs *hs, const struct hs_msg *m)
 	service = hs_map_find(&hs->services, i.auth_key);
 	if (!service) {
 		hs->figures.intro1_unknown++;
+		return INTRODUCE_UNKNOWN;
+	}
+	if (!hs_limit_allows(hs, service)) {
+		hs->figures.intro1_rate_limited++;
 		return INTRODUCE_UNKNOWN;
 	}
 	if (hs_send(hs, service->circ, RELAY_INTRODUCE2, m->body, m->len)) {

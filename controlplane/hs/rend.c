@@ -1,11 +1,15 @@
 /* rend.c - the rendezvous point: clients wait at a cookie until the service's circuit is spliced to
- * theirs (rend-spec section 4; interop O9, O11). */
+ * theirs (rend-spec section 4; interop O9 to O11). */
 #include "controlplane/hs/internal.h"
 
 int hs_establish_rendezvous(struct hs *hs, struct hs_leg *leg, const struct hs_msg *m)
 {
 	uint64_t *why = NULL;
 
+	if (leg->purpose == HS_OR && m->from_client && hs->set.refuse_single_hop) {
+		hs->figures.est_rend_single_hop++;
+		return 0; /* silence: the client is to time out */
+	}
 	if (leg->purpose != HS_OR || !m->edge)
 		why = &hs->figures.est_rend_unsuitable;
 	else if (m->len != HS_COOKIE_LEN)

@@ -138,6 +138,9 @@ static void test_establish(void **state)
 
 	len = unhex(body, extended);
 	assert_int_equal(establish(&b, body, len), 0);
+	assert_int_equal(b.limit.said, HS_LIMIT_ON);
+	assert_int_equal(b.limit.rate, 25);
+	assert_int_equal(b.limit.burst, 200);
 	assert_int_equal(hs_figures(hs)->est_intro_success, 2);
 	assert_int_equal(hs->services.n, 2);
 }
@@ -227,6 +230,113 @@ static void test_introduce(void **state)
 	assert_memory_equal(sent[1].tail, "\0\0\0", 3);
 	/* The service's circuit itself cannot introduce. */
 	assert_int_equal(hs_introduce1(hs, &a, &m), DESTROY_TORPROTOCOL);
+}
+
+/* How many of n introductions pass at once. */
+static unsigned introduced(const uint8_t key[32], unsigned n)
+{
+	uint8_t body[600];
+	struct hs_msg m = {.body = body, .kh = kh, .edge = true};
+	unsigned passed = 0;
+
+	m.len = introduce1_make(body, key, 300);
+	for (unsigned i = 0; i < n; i++) {
+		n_sent = 0;
+		d.introduced = false;
+		assert_int_equal(hs_introduce1(hs, &d, &m), 0);
+		if (n_sent == 2)
+			passed++;
+		else
+			assert_memory_equal(sent[0].tail, "\0\1\0", 3); /* as an unknown service */
+	}
+	return passed;
+}
+
+/* The bucket: full at first, of which the last token is never given; then so many a second. */
+static void test_limit(void **state)
+{
+	static const struct {
+		int n;
+		struct hs_limit limit;
+		bool defence; /* of the consensus, with 5 a second and 10 at once */
+		unsigned first, second, much_later;
+	} rows[] = {
+		{1, {HS_LIMIT_NONE, 0, 0}, false, 50, 50, 50},
+		{2, {HS_LIMIT_NONE, 0, 0}, true, 9, 4, 9},
+		{3, {HS_LIMIT_OFF, 0, 0}, true, 50, 50, 50},
+		{4, {HS_LIMIT_ON, 2, 7}, true, 6, 1, 6},
+		{5, {HS_LIMIT_ON, 2, 7}, false, 6, 1, 6},
+		{6, {HS_LIMIT_ON, 1, 1}, false, 0, 0, 0}, /* C tor's bucket gives none either */
+		{7, {HS_LIMIT_ON, 30, 40}, false, 39, 29, 39},
+		{8, {HS_LIMIT_ON, INT32_MAX, INT32_MAX}, false, 50, 50, 50},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct hs_settings s = {rows[i].defence, 5, 10, false};
+		uint8_t key[32] = {(uint8_t)i, 1};
+		uint64_t refused = hs_figures(hs)->intro1_rate_limited;
+		unsigned got[3];
+
+		hs_configure(hs, &s);
+		hs_now(hs, 1000);
+		c = (struct hs_leg) {.circ = wid_make(2, 3, 1), .limit = rows[i].limit};
+		assert_int_equal(hs_restore(hs, &c, HS_INTRO_POINT, key), 0);
+		got[0] = introduced(key, 50);
+		hs_now(hs, 1001);
+		got[1] = introduced(key, 50);
+		hs_now(hs, 100000);
+		got[2] = introduced(key, 50);
+		if (got[0] != rows[i].first || got[1] != rows[i].second ||
+		    got[2] != rows[i].much_later)
+			fail_msg("row %d: %u %u %u", rows[i].n, got[0], got[1], got[2]);
+		assert_int_equal(hs_figures(hs)->intro1_rate_limited - refused,
+				 150 - got[0] - got[1] - got[2]);
+		hs_leg_gone(hs, &c);
+	}
+}
+
+/* A consensus changes what waits, but not what a service asked for itself. */
+static void test_limit_changes(void **state)
+{
+	struct hs_settings s = {true, 5, 10, false};
+	uint8_t key_a[32] = {1}, key_b[32] = {2};
+
+	hs_configure(hs, &s);
+	assert_int_equal(hs_restore(hs, &a, HS_INTRO_POINT, key_a), 0);
+	b.limit = (struct hs_limit) {HS_LIMIT_ON, 5, 10};
+	assert_int_equal(hs_restore(hs, &b, HS_INTRO_POINT, key_b), 0);
+	s.intro_burst = 4;
+	hs_configure(hs, &s);
+	assert_int_equal(introduced(key_a, 20), 3);
+	assert_int_equal(introduced(key_b, 20), 9);
+	s.intro_burst = 100;
+	hs_configure(hs, &s);
+	assert_int_equal(introduced(key_a, 20), 0);
+	s.intro_defence = false;
+	hs_configure(hs, &s);
+	assert_int_equal(introduced(key_a, 20), 20);
+	assert_int_equal(introduced(key_b, 20), 0);
+}
+
+/* Clients at their first hop are left without an answer, when that is wanted (interop O10). */
+static void test_single_hop(void **state)
+{
+	uint8_t body[20] = "twenty bytes cookie";
+	struct hs_msg m = {.body = body, .len = 20, .edge = true, .from_client = true};
+
+	hs_configure(hs, &(struct hs_settings) {.refuse_single_hop = true});
+	assert_int_equal(hs_establish_rendezvous(hs, &a, &m), 0);
+	m.len = 3; /* not even looked at */
+	assert_int_equal(hs_establish_rendezvous(hs, &a, &m), 0);
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(hs_figures(hs)->est_rend_single_hop, 2);
+	assert_int_equal(a.purpose, HS_OR);
+	m.len = 20;
+	m.from_client = false;
+	assert_int_equal(hs_establish_rendezvous(hs, &a, &m), 0);
+	assert_int_equal(n_sent, 1);
+	m.from_client = true;
+	assert_int_equal(hs_establish_rendezvous(hs, &a, &m), DESTROY_TORPROTOCOL);
 }
 
 static void test_rendezvous(void **state)
@@ -334,6 +444,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unsuitable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_introduce, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_single_hop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rendezvous, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),

@@ -94,6 +94,22 @@ void exits_settings(struct control *c, struct circ_settings *s, struct addr deny
 	s->exit6 = f->out_exit6;
 }
 
+/* What introduction and rendezvous points obey. */
+static void configure_hs(struct control *c)
+{
+	const struct hs_settings s = {
+		.intro_defence = dir_param(c->dir, DIR_PARAM_HiddenServiceEnableIntroDoSDefense),
+		.intro_rate = (uint32_t)dir_param(c->dir,
+						  DIR_PARAM_HiddenServiceEnableIntroDoSRatePerSec),
+		.intro_burst = (uint32_t)dir_param(
+			c->dir, DIR_PARAM_HiddenServiceEnableIntroDoSBurstPerSec),
+		.refuse_single_hop =
+			dir_param(c->dir, DIR_PARAM_DoSRefuseSingleHopClientRendezvous),
+	};
+
+	hs_configure(c->hs, &s);
+}
+
 static void configure_circs(struct control *c)
 {
 	struct addr deny[CONTROL_DENY];
@@ -127,6 +143,7 @@ void exits_configure(struct control *c)
 		c->policy = fresh;
 	}
 	configure_circs(c);
+	configure_hs(c);
 	publish_policy(c);
 	if (fresh)
 		policy_free(old);

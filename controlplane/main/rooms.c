@@ -246,6 +246,7 @@ void rooms_tick(struct control *c)
 
 	links_now(c->links, clock_us(), now_s);
 	origin_tick(c->origin, clock_us());
+	hs_now(c->hs, (int64_t)(clock_us() / 1000000));
 	if (c->tick_n % 10)
 		return;
 	ops_tick(c->ops, now_s);
