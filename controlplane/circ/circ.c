@@ -132,7 +132,12 @@ void circ_shut(struct circ *k, uint8_t reason)
 void circ_in_closed(const struct circ_in *m)
 {
 	struct circ *k = circ_find(m->c, m->head->id);
+	const struct circ_outside *out = &m->c->at.out;
+	const struct link_peer *peer =
+		k && m->head->arg & CTL_CLOSED_OUTQ ? out->peer(out->arg, k->conn) : NULL;
 
+	if (peer)
+		out->queue_full(out->arg, peer);
 	/* One that we closed ourselves is forgotten already. */
 	if (k)
 		circ_drop(k);

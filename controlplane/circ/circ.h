@@ -35,6 +35,11 @@ struct circ_outside {
 	bool (*node)(void *arg, const uint8_t rsa_id[20], struct circ_node *node);
 	/* Is this a relay's or an authority's port, which exits must not reach (interop E8)? */
 	bool (*reentry)(void *arg, const struct addr *to);
+	/* Whether a CREATE over this link may be answered (interop X1). */
+	bool (*may_create)(void *arg, const struct link_peer *peer);
+	/* A circuit that came over it was closed: the queue to its next hop was full (interop X5).
+	 */
+	void (*queue_full)(void *arg, const struct link_peer *peer);
 	/* As dir_serve, dir_answer_read and dir_answer_free. */
 	int (*dir_serve)(void *arg, const uint8_t *request, size_t len, const struct addr *peer,
 			 struct dir_answer **answer);
@@ -44,6 +49,7 @@ struct circ_outside {
 struct circ_neighbours { /* the arg of the functions that circ_outside_of fills in */
 	struct links *links;
 	struct dir *dir;
+	struct dos *dos;
 };
 /* n must outlive the room that uses *out. */
 void circ_outside_of(struct circ_outside *out, struct circ_neighbours *n);
@@ -68,6 +74,7 @@ struct circ_settings {
 	X(create, "CREATE cells seen")                                                             \
 	X(create_malformed, "CREATE cells that do not parse or have a type that is refused")       \
 	X(create_failed, "handshakes that failed")                                                 \
+	X(create_denied, "CREATE cells of addresses that make too many circuits")                  \
 	X(create_overload, "handshakes refused because too many wait")                             \
 	X(create_open, "circuits opened")                                                          \
 	X(create_stale, "handshakes done for a circuit that was gone")                             \

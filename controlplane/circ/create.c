@@ -101,6 +101,8 @@ void circ_in_create(const struct circ_in *m)
 {
 	const struct ctl_circ_create *b = m->body;
 	struct circs *c = m->c;
+	const struct link_peer *peer = c->at.out.peer(c->at.out.arg, b->conn);
+	bool may = !peer || c->at.out.may_create(c->at.out.arg, peer);
 	struct circ *k = circ_begin(c, m->head->id, b->conn);
 
 	c->figures.create++;
@@ -109,6 +111,9 @@ void circ_in_create(const struct circ_in *m)
 		circ_send(c, CTL_CIRC_CLOSE, m->head->id, DESTROY_RESOURCELIMIT, NULL, 0, NULL, 0);
 	} else if (c->set.hibernating) {
 		circ_shut(k, DESTROY_HIBERNATING);
+	} else if (!may) {
+		c->figures.create_denied++;
+		circ_shut(k, DESTROY_RESOURCELIMIT);
 	} else if (b->command == CELL_CREATE_FAST) {
 		create_fast(k, m->tail);
 	} else if (b->command == CELL_CREATE2) {

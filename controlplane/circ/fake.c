@@ -84,6 +84,17 @@ static bool say_reentry(void *arg, const struct addr *to)
 {
 	return fake.reentry;
 }
+static bool say_create(void *arg, const struct link_peer *peer)
+{
+	assert_ptr_equal(peer, &fake.peer);
+	fake.n_creates++;
+	return !fake.no_create;
+}
+static void hear_queue_full(void *arg, const struct link_peer *peer)
+{
+	assert_ptr_equal(peer, &fake.peer);
+	fake.n_queue_full++;
+}
 static int say_dir(void *arg, const uint8_t *request, size_t len, const struct addr *peer,
 		   struct dir_answer **answer)
 {
@@ -130,7 +141,8 @@ static int policy_make(void)
 int fake_setup(void **state)
 {
 	struct circ_rooms rooms = {.out = {NULL, say_peer, say_link, forget_link, say_node,
-					   say_reentry, say_dir, read_dir, free_dir}};
+					   say_reentry, say_create, hear_queue_full, say_dir,
+					   read_dir, free_dir}};
 
 	memset(&fake, 0, sizeof(fake));
 	memset(&fake_settings, 0, sizeof(fake_settings));

@@ -28,7 +28,8 @@ extern struct fake_outside {
 	struct link_peer peer;
 	bool no_peer;
 	struct circ_node node;
-	bool listed, reentry;
+	bool listed, reentry, no_create;
+	unsigned n_creates, n_queue_full;
 	/* link: what to answer, and what was asked */
 	wid link_now;
 	unsigned link_why;

@@ -77,6 +77,13 @@ static bool say_node(void *arg, const uint8_t rsa_id[20], struct circ_node *node
 	*node = (struct circ_node) {.has_ed = true, .or4 = {4, 0, 9, {1, 1, 1, 1}}};
 	return mood & 32;
 }
+static bool say_create(void *arg, const struct link_peer *peer)
+{
+	return true;
+}
+static void hear_queue_full(void *arg, const struct link_peer *peer)
+{
+}
 static bool say_reentry(void *arg, const struct addr *to)
 {
 	return mood & 32;
@@ -159,7 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 				    .ipv6_orport = true};
 	struct circ_rooms rooms = {.dir_bytes_max = 8192,
 				   .out = {NULL, say_peer, say_link, forget_link, say_node,
-					   say_reentry, say_dir, read_dir, free_dir}};
+					   say_reentry, say_create, hear_queue_full, say_dir,
+					   read_dir, free_dir}};
 	struct reader r = reader_of(data, len);
 	static struct policy *policy;
 	char why[POLICY_ERROR];

@@ -2,6 +2,7 @@
 #include "controlplane/circ/internal.h"
 
 #include "controlplane/dir/dir.h"
+#include "controlplane/guardrail/dos.h"
 
 #include <time.h>
 
@@ -39,6 +40,27 @@ static bool ask_reentry(void *arg, const struct addr *to)
 	return dir_is_relay_addr(((struct circ_neighbours *)arg)->dir, to, false);
 }
 
+static uint64_t now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec;
+}
+
+/* Relays that have proven who they are make as many as they like. */
+static bool ask_create(void *arg, const struct link_peer *peer)
+{
+	return peer->kind != CTL_PEER_CLIENT ||
+	       dos_create(((struct circ_neighbours *)arg)->dos, &peer->remote, now_s());
+}
+
+static void tell_queue_full(void *arg, const struct link_peer *peer)
+{
+	if (peer->kind == CTL_PEER_CLIENT)
+		dos_queue_full(((struct circ_neighbours *)arg)->dos, &peer->remote, now_s());
+}
+
 static int ask_dir(void *arg, const uint8_t *request, size_t len, const struct addr *peer,
 		   struct dir_answer **answer)
 {
@@ -65,6 +87,8 @@ void circ_outside_of(struct circ_outside *out, struct circ_neighbours *n)
 		.link_forget = forget_link,
 		.node = ask_node,
 		.reentry = ask_reentry,
+		.may_create = ask_create,
+		.queue_full = tell_queue_full,
 		.dir_serve = ask_dir,
 		.dir_read = read_dir,
 		.dir_free = free_dir,

@@ -223,6 +223,35 @@ static void test_full(void **state)
 	assert_int_equal(fake_sent[1].arg, DESTROY_HIBERNATING);
 }
 
+/* What dos/ says of the address: asked for each CREATE, told of a queue that was full. */
+static void test_defences(void **state)
+{
+	uint8_t payload[509] = {0};
+
+	fake.no_create = true;
+	fake_create(ID, CELL_CREATE_FAST, payload, sizeof(payload));
+	assert_int_equal(fake_sent[0].type, CTL_CIRC_CLOSE);
+	assert_int_equal(fake_sent[0].arg, DESTROY_RESOURCELIMIT);
+	assert_int_equal(circ_figures(fake_circs)->create_denied, 1);
+	assert_int_equal(fake.n_creates, 1);
+	fake.no_create = false;
+	fake_open(ID);
+	assert_int_equal(fake.n_creates, 2);
+	fake_up(CTL_CIRC_CLOSED, ID, DESTROY_RESOURCELIMIT, NULL, NULL, 0);
+	assert_int_equal(fake.n_queue_full, 0);
+	fake_up(CTL_CIRC_CLOSED, ID, DESTROY_RESOURCELIMIT | CTL_CLOSED_OUTQ, NULL, NULL, 0);
+	assert_int_equal(fake.n_queue_full, 0); /* it is gone already */
+	fake_open(ID);
+	fake_up(CTL_CIRC_CLOSED, ID, DESTROY_RESOURCELIMIT | CTL_CLOSED_OUTQ, NULL, NULL, 0);
+	assert_int_equal(fake.n_queue_full, 1);
+	fake_open(ID);
+	fake.no_peer = true;
+	fake_up(CTL_CIRC_CLOSED, ID, DESTROY_RESOURCELIMIT | CTL_CLOSED_OUTQ, NULL, NULL, 0);
+	assert_int_equal(fake.n_queue_full, 1);
+	fake_create(ID, CELL_CREATE_FAST, payload, sizeof(payload)); /* its link went meanwhile */
+	assert_int_equal(fake.n_creates, 4);
+}
+
 /* Two circuits meet at a cookie; what is not allowed closes the one that tried. */
 static void test_rendezvous(void **state)
 {
@@ -333,9 +362,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(test_refused), WITH(test_fast),	   WITH(test_create2),
-		WITH(test_cc),	    WITH(test_races),	   WITH(test_replay),
-		WITH(test_full),    WITH(test_rendezvous), WITH(test_many),
+		WITH(test_refused), WITH(test_fast),	 WITH(test_create2), WITH(test_cc),
+		WITH(test_races),   WITH(test_replay),	 WITH(test_full),    WITH(test_rendezvous),
+		WITH(test_many),    WITH(test_defences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "controlplane/door/door.h"
+#include "controlplane/guardrail/dos.h"
 #include "controlplane/link/link.h"
 #include "dataplane/wire/cell.h"
 #include "dataplane/wire/certs.h"
@@ -83,6 +84,7 @@ struct link {
 	uint64_t cookie; /* of its dial; 0: accepted */
 	bool bad;
 	bool close_unsent; /* the door was full */
+	bool counted;	   /* dos/ counts it for its address */
 	uint8_t close_why;
 	uint64_t deadline_us;
 	struct link *time_next, *time_prev; /* in handshake, oldest first */

@@ -9,12 +9,14 @@
 #include "dataplane/ctl.h"
 
 struct door;
+struct dos;
 struct links;
 struct link_peer;
 
 struct links_config {
 	struct door *door;
 	struct keys *keys;
+	struct dos *dos; /* who may connect how often; NULL: everybody */
 	unsigned n_workers;
 	uint32_t identity;	 /* index of our identity, for CONN_READY */
 	uint32_t max_links;	 /* 0: 262144 */
@@ -114,7 +116,8 @@ bool links_other_way(struct links *l, const uint8_t rsa_id[KEYS_RSA_ID], int fam
 /* ---- figures ---- */
 struct links_stats {
 	uint64_t accepted, dialled, opened_in, opened_out, closed;
-	uint64_t tls_failed, handshake_failed, timed_out, refused_full, dial_failed, dial_cached;
+	uint64_t tls_failed, handshake_failed, timed_out, refused_full, refused_dos, dial_failed,
+		dial_cached;
 	uint64_t identity_mismatch, stray_messages, reused, door_full, retired;
 	uint64_t link_proto[6];	 /* opened, by version */
 	uint64_t tls_version[2]; /* 1.2, 1.3 */

@@ -160,6 +160,8 @@ void link_free(struct links *l, struct link *k)
 
 	link_leave(l, k);
 	k->dial = NULL;
+	if (k->counted)
+		dos_disconnected(l->config.dos, &k->peer.remote, l->now_us / 1000000);
 	if (k->peer.conn)
 		map_del(&l->by_conn, k->peer.conn);
 	slots_give(&l->slots, k->slot);
@@ -323,14 +325,32 @@ static struct link *dial_find(const struct links *l, uint64_t cookie)
 	return link_at(l, at);
 }
 
+/* Counted from here on, before TLS, as tor does: also whoever never ends his handshake. */
+static struct link *accepted_link(struct links *l, const struct ctl_conn_opened *m)
+{
+	uint64_t now_s = l->now_us / 1000000;
+	enum dos_conn dos = dos_connected(l->config.dos, &m->remote, now_s);
+	struct link *k;
+
+	l->stats.accepted++;
+	if (dos == DOS_CONN_REFUSED) {
+		l->stats.refused_dos++;
+		return NULL;
+	}
+	k = link_new(l, false);
+	if (k)
+		k->counted = dos == DOS_CONN_COUNTED;
+	else if (dos == DOS_CONN_COUNTED)
+		dos_disconnected(l->config.dos, &m->remote, now_s);
+	return k;
+}
+
 static struct link *opened_link(struct links *l, wid conn, const struct ctl_conn_opened *m)
 {
 	struct link *k;
 
-	if (!m->cookie) {
-		l->stats.accepted++;
-		return link_new(l, false);
-	}
+	if (!m->cookie)
+		return accepted_link(l, m);
 	k = dial_find(l, m->cookie);
 	if (!k)
 		return NULL; /* a dial that we gave up */
@@ -447,6 +467,8 @@ int links_replayed(struct links *l, wid conn, const struct addr *local, const st
 	k->peer.local_addr = *local;
 	k->peer.remote = *remote;
 	k->peer.local = link_is_private(remote);
+	if (!ready->initiator)
+		k->counted = dos_was_connected(l->config.dos, remote, l->now_us / 1000000);
 	if (map_put(&l->by_conn, conn, k->slot) < 0 || enter_open(l, k) < 0) {
 		link_free(l, k);
 		return ERR_FULL;

@@ -259,6 +259,53 @@ static void time_outs(void **state)
 	assert_int_equal(links_stats(SERVES->links)->n_links, 0);
 }
 
+static void hear_deny(void *arg, const struct addr *at, enum ctl_deny why, uint64_t seconds)
+{
+	++*(unsigned *)arg;
+}
+
+/* Connections are counted from before TLS to their end, by the address that they come from; those
+ * of an earlier control too. */
+static void counted(void **state)
+{
+	struct addr from = {.family = 4, .port = 999, .ip = {9, 9, 9, 9}}, other = from;
+	struct dos_settings set = {
+		.conns = true, .max_concurrent = 2, .conn_type = DOS_REFUSE, .connect_burst = 1000};
+	unsigned n_denied = 0;
+	struct dos_setup setup = {.max = 16, .deny = hear_deny, .arg = &n_denied};
+	struct fake_end *e[5];
+	struct wire w;
+
+	SERVES->dos = dos_new(&setup);
+	dos_configure(SERVES->dos, &set, 1);
+	relay_start(SERVES, 0);
+	other.ip[3] = 8;
+	for (unsigned i = 0; i < 5; i++) {
+		e[i] = fake_accept(SERVES->links, &SERVES->at, &from);
+		assert_int_equal(e[i]->closed, i >= 3);
+	}
+	assert_false(fake_accept(SERVES->links, &SERVES->at, &other)->closed);
+	assert_int_equal(links_stats(SERVES->links)->refused_dos, 2);
+	assert_int_equal(n_denied, 1);
+	fake_close(e[0], CTL_WHY_DONE);
+	assert_int_equal(n_denied, 2);
+	e[0] = fake_accept(SERVES->links, &SERVES->at, &from);
+	assert_false(e[0]->closed);
+	w = dial_whole(); /* a third address, and an open link */
+	assert_int_equal(dos_figures(SERVES->dos)->n_addresses, 3);
+	assert_int_equal(links_replayed(SERVES->links, wid_make(0, 77, 1), &SERVES->at, &from,
+					&w.b->is_ready),
+			 0);
+	fake_close(e[0], CTL_WHY_DONE);
+	assert_true(fake_accept(SERVES->links, &SERVES->at, &from)->closed);
+	links_free(SERVES->links); /* each is uncounted */
+	SERVES->links = NULL;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(dos_connected(SERVES->dos, &from, 1), DOS_CONN_COUNTED);
+	dos_free(SERVES->dos);
+	SERVES->dos = NULL;
+}
+
 static void limits(void **state)
 {
 	struct addr from = {.family = 4, .port = 999, .ip = {9, 9, 9, 9}};
@@ -355,10 +402,11 @@ static void dataplane_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(kinds_and_canonical), T(wrong_identity), T(next_address),   T(waiting_together),
-		T(crossing_dials),	T(old_links),	   T(time_outs),      T(limits),
-		T(full_door),		T(replayed),	   T(dataplane_gone), T(the_better_stays),
-		T(other_ways),
+		T(kinds_and_canonical), T(wrong_identity), T(next_address),
+		T(waiting_together),	T(crossing_dials), T(old_links),
+		T(time_outs),		T(counted),	   T(limits),
+		T(full_door),		T(replayed),	   T(dataplane_gone),
+		T(the_better_stays),	T(other_ways),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

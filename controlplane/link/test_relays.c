@@ -49,6 +49,7 @@ void relay_start(struct relay *r, uint32_t max_handshakes)
 {
 	struct links_config c = {.door = (struct door *)&r->links,
 				 .keys = r->keys,
+				 .dos = r->dos,
 				 .n_workers = 1,
 				 .max_links = 64,
 				 .max_handshakes = max_handshakes,

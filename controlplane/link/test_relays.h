@@ -13,6 +13,7 @@
 struct relay {
 	struct keys *keys;
 	struct links *links;
+	struct dos *dos; /* who may connect; NULL: everybody */
 	struct addr at;
 	bool knows; /* what it says of any relay */
 	unsigned n_suggested, n_skewed;

@@ -8,6 +8,7 @@
 #include "controlplane/dir/dir.h"
 #include "controlplane/door/door.h"
 #include "controlplane/exit/exit.h"
+#include "controlplane/guardrail/dos.h"
 #include "controlplane/handshake/handshake.h"
 #include "controlplane/hs/hs.h"
 #include "controlplane/keys/keys.h"
@@ -40,6 +41,7 @@ struct control {
 	struct keys *keys;
 	struct handshake_pair junk_onion; /* stands in for onion keys that are not ours */
 	struct handshake_pool *pool;
+	struct dos *dos;
 	struct links *links;
 	struct policy *policy;
 	struct dns *dns;
@@ -88,6 +90,19 @@ void exits_configure(struct control *c);
 #define CONTROL_DENY 96
 void exits_settings(struct control *c, struct circ_settings *s, struct addr deny[CONTROL_DENY]);
 struct dns_setup exits_dns_setup(const struct config *f);
+
+/* ---- defend.c: the defences against floods ---- */
+int defend_open(struct control *c);
+void defend_configure(struct control *c);
+/* By the names that tor's MetricsPort gives them, since start. */
+struct defend_figures {
+	uint64_t circuit_rejected, circuit_killed_max_cell, circuit_killed_max_cell_outq;
+	uint64_t marked_address, marked_address_maxq, conn_rejected, concurrent_conn_rejected;
+	uint64_t single_hop_refused, introduce2_rejected, stream_rejected;
+	uint64_t n_addresses, forgotten; /* watched now; made room for others */
+};
+struct defend_figures defend_figures(struct control *c);
+void defend_heartbeat(struct control *c);
 
 /* ---- reach.c: links, as dir/, origin/ and circ/ ask for them ---- */
 int reach_open(struct control *c);

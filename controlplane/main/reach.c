@@ -70,6 +70,7 @@ int reach_open(struct control *c)
 	struct links_config lc = {
 		.door = c->door,
 		.keys = c->keys,
+		.dos = c->dos,
 		.n_workers = door_workers(c->door),
 		.handshake_us = (uint64_t)c->config.keepalive_period_s * 1000000,
 		.tls_order_tor = strcasecmp(c->config.dataplane_tls_order, "tor") == 0,

@@ -112,7 +112,7 @@ static int open_circs(struct control *c)
 	struct circ_rooms r = {.door = c->door, .dns = c->dns, .hs = c->hs};
 	int rc;
 
-	c->neighbours = (struct circ_neighbours) {.links = c->links, .dir = c->dir};
+	c->neighbours = (struct circ_neighbours) {.links = c->links, .dir = c->dir, .dos = c->dos};
 	circ_outside_of(&r.out, &c->neighbours);
 	rc = circ_new(&c->circs, &r);
 	if (rc == 0)
@@ -134,6 +134,11 @@ static int open_pool(struct control *c)
 	return rc;
 }
 
+static void heartbeat(void *arg)
+{
+	defend_heartbeat(arg);
+}
+
 static int open_ops(struct control *c)
 {
 	struct ops_setup s = {.base = c->base,
@@ -141,6 +146,7 @@ static int open_ops(struct control *c)
 			      .config = &c->config,
 			      .version = RAMSON_VERSION,
 			      .fill = status_fill,
+			      .heartbeat = heartbeat,
 			      .ctx = c,
 			      .since_s = up_since_s()};
 
@@ -157,10 +163,15 @@ int rooms_open(struct control *c)
 		const char *name;
 		int (*open)(struct control *c);
 	} rooms[] = {
-		{"keys", open_keys},	  {"links", reach_open},
-		{"exit", exits_open},	  {"onion services", open_hs},
-		{"directory", open_dir},  {"circuits of our own", open_origin},
-		{"circuits", open_circs}, {"handshakes", open_pool},
+		{"keys", open_keys},
+		{"defences", defend_open},
+		{"links", reach_open},
+		{"exit", exits_open},
+		{"onion services", open_hs},
+		{"directory", open_dir},
+		{"circuits of our own", open_origin},
+		{"circuits", open_circs},
+		{"handshakes", open_pool},
 		{"status", open_ops},
 	};
 
@@ -190,6 +201,7 @@ void rooms_close(struct control *c)
 		reach_close(c);
 	if (c->dir)
 		dir_free(c->dir);
+	dos_free(c->dos);
 	if (c->hs)
 		hs_free(c->hs);
 	if (c->policy)
@@ -222,6 +234,7 @@ void rooms_configure(struct control *c)
 	configure_pool(c);
 	if (rotate_hand_out(c) < 0)
 		log_warn("the handshake threads go on with the terms that they have");
+	defend_configure(c);
 	exits_configure(c);
 }
 

@@ -185,6 +185,28 @@ static json_t *origin_section(struct control *c)
 	return o;
 }
 
+static json_t *defences_section(struct control *c)
+{
+	struct defend_figures f = defend_figures(c);
+	json_t *o = json_object();
+
+#define FIG(name) put(o, #name, f.name)
+	FIG(circuit_rejected);
+	FIG(circuit_killed_max_cell);
+	FIG(circuit_killed_max_cell_outq);
+	FIG(marked_address);
+	FIG(marked_address_maxq);
+	FIG(conn_rejected);
+	FIG(concurrent_conn_rejected);
+	FIG(single_hop_refused);
+	FIG(introduce2_rejected);
+	FIG(stream_rejected);
+	FIG(n_addresses);
+	FIG(forgotten);
+#undef FIG
+	return o;
+}
+
 void status_fill(void *arg, json_t *root)
 {
 	static const struct {
@@ -195,6 +217,7 @@ void status_fill(void *arg, json_t *root)
 		{"links", links_section},	    {"circuits", circuits_section},
 		{"handshakes", handshakes_section}, {"dns", dns_section},
 		{"onion services", hs_section},	    {"own circuits", origin_section},
+		{"defences", defences_section},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(sections); i++)

@@ -126,18 +126,23 @@ static json_t *totals_object(const struct ops *o)
 	return t;
 }
 
+void ops_counts(const struct ops *o, uint64_t sums[N_COUNTS])
+{
+	memset(sums, 0, N_COUNTS * sizeof(*sums));
+	for (unsigned w = 0; w < door_workers(o->setup.door); w++)
+		for (unsigned id = 0; id < N_COUNTS; id++)
+			sums[id] += o->now.f[w].counts.v[id];
+}
+
 static json_t *counters_object(const struct ops *o)
 {
+	uint64_t sums[N_COUNTS];
 	json_t *c = json_object();
 
-	for (unsigned id = 0; id < N_COUNTS; id++) {
-		uint64_t v = 0;
-
-		for (unsigned w = 0; w < door_workers(o->setup.door); w++)
-			v += o->now.f[w].counts.v[id];
-		if (v)
-			put(c, count_name(id), v);
-	}
+	ops_counts(o, sums);
+	for (unsigned id = 0; id < N_COUNTS; id++)
+		if (sums[id])
+			put(c, count_name(id), sums[id]);
 	return c;
 }
 
@@ -336,5 +341,7 @@ void ops_tick(struct ops *o, int64_t now_s)
 	if (o->setup.config->heartbeat_period_s && now_s >= o->next_heartbeat_s) {
 		o->next_heartbeat_s = now_s + o->setup.config->heartbeat_period_s;
 		heartbeat(o);
+		if (o->setup.heartbeat)
+			o->setup.heartbeat(o->setup.ctx);
 	}
 }

@@ -21,6 +21,8 @@ struct ops_setup {
 	/* Adds the sections of the other rooms to the document: objects and plain figures. May be
 	 * NULL. Called for each reader, at most a few times a second. */
 	void (*fill)(void *ctx, struct json_t *root);
+	/* Says the other rooms' lines of a heartbeat. May be NULL. */
+	void (*heartbeat)(void *ctx);
 	void *ctx;
 	int64_t since_s; /* the relay's uptime counts from here; 0: from now */
 };
@@ -38,6 +40,8 @@ struct ops_sums {
 	uint64_t n_conns, n_links, n_circs, n_streams;
 };
 void ops_sums(const struct ops *o, struct ops_sums *s);
+/* The counters of count.def, likewise. */
+void ops_counts(const struct ops *o, uint64_t sums[N_COUNTS]);
 
 /* `ramson status`: reads the socket and prints a table, or the document itself; with watch again
  * each second until interrupted. 0, or ERR_SYSTEM when nobody answers (said on stderr). */
