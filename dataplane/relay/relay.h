@@ -158,10 +158,11 @@ static inline int relay_data_out(struct relay *r, uint32_t circ, const uint8_t *
 }
 /* The average over n: before is 0 when there is none. */
 uint64_t relay_ewma(uint64_t now, uint64_t before, uint64_t n);
-/* Longest body of the next DATA cell: now and then 16 bytes and more are left to chance, so that
- * tags cannot be foretold. */
-uint16_t relay_data_room(struct relay *r, uint32_t circ, struct rng *rng);
-/* Fills what is behind a message's body: four zero bytes, then random ones (tor-spec 6.1.1). */
-void relay_pad(struct relay *r, uint8_t *payload, uint16_t body_len);
+/* Longest body of the next DATA cell, most at most: now and then 16 bytes and more are left to
+ * chance, so that tags cannot be foretold. */
+uint16_t relay_data_room(struct relay *r, uint32_t circ, uint16_t most, struct rng *rng);
+/* Fills what is behind the end of a message in its payload: four zero bytes, then random ones
+ * (tor-spec 6.1.1). */
+void relay_pad(struct relay *r, uint8_t *payload, size_t end);
 
 #endif

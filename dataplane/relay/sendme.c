@@ -196,23 +196,23 @@ int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t 
 	return 0;
 }
 
-uint16_t relay_data_room(struct relay *r, uint32_t circ, struct rng *rng)
+uint16_t relay_data_room(struct relay *r, uint32_t circ, uint16_t most, struct rng *rng)
 {
 	struct relay_window *w = &r->window[circ];
 
 	bool fresh = w->until_short == 0;
 
 	if (!fresh && --w->until_short)
-		return RELAY_BODY;
+		return most;
 	w->until_short = (uint8_t)(SHORT_MIN + rng_below(rng, SHORT_SPAN));
-	return fresh ? RELAY_BODY : RELAY_BODY - SHORT_ROOM - ZERO_PAD;
+	return fresh ? most : most - SHORT_ROOM - ZERO_PAD;
 }
 
-void relay_pad(struct relay *r, uint8_t *payload, uint16_t body_len)
+void relay_pad(struct relay *r, uint8_t *payload, size_t end)
 {
-	static const uint8_t nothing[RELAY_BODY];
-	size_t left = (size_t)RELAY_BODY - body_len, zeroes = MIN(left, (size_t)ZERO_PAD);
-	uint8_t *p = payload + RELAY_HEAD + body_len;
+	static const uint8_t nothing[CELL_PAYLOAD];
+	size_t left = CELL_PAYLOAD - end, zeroes = MIN(left, (size_t)ZERO_PAD);
+	uint8_t *p = payload + end;
 
 	if (LIKELY(!left))
 		return;

@@ -123,7 +123,7 @@ static void test_due(void **state)
 	/* At least 16 random bytes in one DATA cell of each 50 to 99. */
 	for (unsigned i = 0; i < 2000; i++) {
 		since++;
-		if (relay_data_room(&r, 1, &rng) < RELAY_BODY) {
+		if (relay_data_room(&r, 1, RELAY_BODY, &rng) < RELAY_BODY) {
 			assert_true(!n_short || (since >= 50 && since < 100));
 			since = 0;
 			n_short++;
@@ -146,7 +146,7 @@ static void test_pad(void **state)
 
 		for (unsigned k = 0; k < 2; k++) {
 			memset(room[k], 0xa5, sizeof(room[k]));
-			relay_pad(&r, room[k], lens[i]);
+			relay_pad(&r, room[k], at);
 			for (size_t b = 0; b < sizeof(room[k]); b++)
 				if (b < at || b >= CELL_PAYLOAD)
 					assert_int_equal(room[k][b], 0xa5);

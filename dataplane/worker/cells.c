@@ -265,19 +265,27 @@ void cells_flush(struct worker *w)
 int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 		  const uint8_t *body, uint16_t len)
 {
-	uint32_t slot = slot_take(&w->sched);
+	enum relay_format format = onion_format(&w->onion, circ);
+	unsigned at = relay_body_at(format, command);
+	uint32_t slot;
 	uint8_t *payload;
 
+	if (UNLIKELY(len > relay_body_max(format, command))) {
+		count(w->counts, relay_too_long);
+		circ_shut(w, circ, DESTROY_INTERNAL, -1);
+		return ERR_FULL;
+	}
+	slot = slot_take(&w->sched);
 	if (slot == SLOT_NONE) {
 		count(w->counts, worker_slots_out);
 		circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 		return ERR_FULL;
 	}
 	payload = slot_at(&w->sched, slot)->payload;
-	relay_msg_head(payload, command, stream_id, len);
+	relay_msg_write(payload, format, command, stream_id, len);
 	if (len)
-		memcpy(payload + RELAY_HEAD, body, len);
-	relay_pad(&w->relay, payload, len);
+		memcpy(payload + at, body, len);
+	relay_pad(&w->relay, payload, at + len);
 	if (walk_put(w, &w->said, circ, slot))
 		said_flush(w);
 	return w->circs.circ[circ].state == CIRC_OPEN ? 0 : ERR_FULL;

@@ -177,7 +177,10 @@ static void on_circ_add(struct worker *w, const struct down *d)
 	if (circ != SLOT_NONE) {
 		slot = slot_take(&w->sched);
 		if (slot == SLOT_NONE || d->tail_len > CELL_PAYLOAD ||
-		    b.keys_len > sizeof(b.keys) || relay_start(&w->relay, circ, &terms) < 0 ||
+		    b.keys_len > sizeof(b.keys) ||
+		    /* Messages of version 1 have no stream SENDMEs (interop H6, F4). */
+		    (b.scheme == ONION_CGO && b.flow != CTL_FLOW_CC) ||
+		    relay_start(&w->relay, circ, &terms) < 0 ||
 		    onion_start(&w->onion, circ, b.scheme, b.keys, b.keys_len) < 0) {
 			count(w->counts, worker_down_state);
 			if (slot != SLOT_NONE)

@@ -112,9 +112,10 @@ void on_created(struct worker *w, wid id, wid leg, uint8_t command, const uint8_
 			circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 		return;
 	}
-	/* An answer longer than EXTENDED2 holds closes the circuit (interop H1, C5). */
+	/* An answer longer than EXTENDED2 holds, which depends on our layer, closes the circuit
+	 * (interop H1, C5). */
 	if (k->state != CIRC_OPEN || !k->extending || command != CELL_CREATED2 ||
-	    len + 2 > RELAY_BODY) {
+	    len + 2 > relay_body_max(onion_format(&w->onion, circ), RELAY_EXTENDED2)) {
 		count(w->counts, circ_created_wrong);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
 		return;
@@ -221,7 +222,8 @@ void on_splice(struct worker *w, wid id, wid from, const uint8_t *body, uint16_t
 	uint32_t circ = circ_check(&w->circs, id);
 	struct circ *k = circ == SLOT_NONE ? NULL : &w->circs.circ[circ];
 
-	if (!k || k->state != CIRC_OPEN || k->splice || k->leg[SIDE_N]) {
+	if (!k || k->state != CIRC_OPEN || k->splice || k->leg[SIDE_N] ||
+	    len > relay_body_max(onion_format(&w->onion, circ), RELAY_RENDEZVOUS2)) {
 		splice_end(w, from, id, DESTROY_TORPROTOCOL);
 		return;
 	}

@@ -274,7 +274,7 @@ void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t
 {
 	struct heard h = {.circ = circ, .k = &w->circs.circ[circ], .tag = tag, .early = early};
 
-	if (relay_msg_get(&h.msg, payload) < 0) { /* interop R8 */
+	if (relay_msg_read(&h.msg, payload, onion_format(&w->onion, circ)) < 0) { /* interop R8 */
 		count(w->counts, relay_malformed);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
 	} else if (!h.msg.stream_id && relay_needs_stream(h.msg.command)) {

@@ -141,6 +141,8 @@ struct pass {
 static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 {
 	struct stream *s = &w->edge.stream[stream];
+	enum relay_format format = onion_format(&w->onion, s->circ);
+	unsigned at = relay_body_at(format, RELAY_DATA);
 	uint32_t slot = slot_take(&w->sched);
 	uint16_t len, room;
 	uint8_t *payload;
@@ -148,10 +150,10 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	if (slot == SLOT_NONE)
 		return false;
 	payload = slot_at(&w->sched, slot)->payload;
-	room = relay_data_room(&w->relay, s->circ, &w->rng);
-	len = edge_pack(&w->edge, stream, payload + RELAY_HEAD, room);
-	relay_msg_head(payload, RELAY_DATA, s->id, len);
-	relay_pad(&w->relay, payload, len);
+	room = relay_data_room(&w->relay, s->circ, (uint16_t)(CELL_PAYLOAD - at), &w->rng);
+	len = edge_pack(&w->edge, stream, payload + at, room);
+	relay_msg_write(payload, format, RELAY_DATA, s->id, len);
+	relay_pad(&w->relay, payload, at + len);
 	walk_put(w, &p->walk, s->circ, slot);
 	s->in_flight += s->step;
 	if (UNLIKELY(s->rated))
