@@ -90,7 +90,6 @@ struct house {
 	struct peer_hop hop[HOUSE_CIRCS];
 	unsigned n_links, n_circs;
 	bool sink;	   /* the peer knows no TLS: it takes what comes and is silent */
-	bool clients;	   /* who dials us is a client to control, else a relay */
 	bool hop_silent;   /* the next hop keeps what it is asked */
 	enum house_eager { /* how a client's link begins */
 			   EAGER_NOT,

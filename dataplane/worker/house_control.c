@@ -72,8 +72,6 @@ static void hears_cell(struct house *h, const struct ctl_head *c, const uint8_t 
 	struct ctl_conn_ready r = {
 		.link_proto = 5, .peer = h->judge, .initiator = was_dialled(h, c->id)};
 
-	if (h->clients && !r.initiator)
-		r.peer = CTL_PEER_CLIENT;
 	if (body[4] != CELL_NETINFO)
 		return;
 	house_down(h, wid_worker(c->id), CTL_CONN_READY, c->id, 0, &r, sizeof(r), NULL, 0);

@@ -80,7 +80,7 @@ static void test_circuit_creation_flood(void **state)
 	unsigned asked;
 
 	house_open(&h, 1, 200, NULL);
-	h.clients = true;
+	h.judge = CTL_PEER_CLIENT;
 	other = echoing();
 	l = house_link(&h);
 	deny(CTL_DENY_CIRCUITS, 1000000);
@@ -95,7 +95,7 @@ static void test_circuit_creation_flood(void **state)
 	assert_true(house_until(&h, &last->destroyed, 1000));
 	assert_int_equal(last->destroy_reason, DESTROY_RESOURCELIMIT);
 	/* A relay at the same address is none of those who are meant. */
-	h.clients = false;
+	h.judge = CTL_PEER_RELAY;
 	made(house_link(&h));
 	deny(CTL_DENY_CIRCUITS, 0);
 	made(l);
@@ -245,7 +245,7 @@ static void test_outbound_queue(void **state)
 		struct peer_circ *c, *other;
 
 		house_open(&h, n, 203, NULL);
-		h.clients = true;
+		h.judge = CTL_PEER_CLIENT;
 		other = echoing();
 		c = made(house_link(&h));
 		house_extend(&h, c);
