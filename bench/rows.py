@@ -48,6 +48,7 @@ LOADS = {
     "connect": Load(["connect", "--pending", "32"], "per_core_s", EACH, free=False),
     "idle-circuit": Load(IDLE, "bytes_per_circuit", BYTES, held=False, ramson=0.4, tor=0.4),
     "idle-link": Load(IDLE, "bytes_per_link", BYTES, held=False, ramson=0, tor=0),
+    "thin": Load(["thin"], "p99_us", TIME, held=False, kinds={"ramson": 0.6, "ramson-one": 0.6, "tor": 0.6}),
     "latency": Load(["latency", "--window", "20"] + FEW[:-2], "p99_us", TIME, held=False, report=2, tor=0.4),
 }
 # These print what others have measured: one run serves both.

@@ -56,6 +56,13 @@ static int skin_of(struct load *ld, struct circ *c, uint8_t *skin, size_t *len)
 	return 0;
 }
 
+static unsigned link_for(const struct load *ld, uint32_t i)
+{
+	unsigned n = ld->opt.n_links - ld->opt.mode->thin;
+
+	return is_thin(ld, i) ? n : i % n;
+}
+
 static void create(struct load *ld, uint32_t i)
 {
 	struct circ *c = &ld->circ[i];
@@ -66,7 +73,7 @@ static void create(struct load *ld, uint32_t i)
 	size_t len;
 
 	c->state = CIRC_CREATING;
-	c->conn = ld->link[i % ld->opt.n_links];
+	c->conn = ld->link[link_for(ld, i)];
 	c->id = 0x80000000u | (round + 1) << INDEX_BITS | i;
 	c->sink_conn = SLOT_NONE;
 	ld->n_circs_pending++;

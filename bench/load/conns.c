@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SINK_BURST_S 0.004 /* of a slow sink: about as long as we may be kept from the core */
+
 int conns_dial(struct load *ld)
 {
 	int conn = tcp_open(ld->tcp, &ld->opt.address.ip, &ld->relay.at, CONN_CLIENT, ld->now_us);
@@ -213,15 +215,46 @@ static void record_in(struct load *ld, uint32_t conn, uint8_t *p, uint32_t len)
 		load_fail(ld, "a TLS record of the relay: %s", tls_why_name(got.why));
 }
 
+/* A slow sink has read what it may: the rest stays in TCP, and the window closes. */
+static bool sink_waits(struct load *ld, uint32_t conn, uint32_t len)
+{
+	struct conn *c = &ld->conn[conn];
+
+	if (!ld->opt.mode->thin || !(ld->opt.sink_rate > 0) || !ld->flowing || c->kind != CONN_SINK)
+		return false;
+	c->paused = ld->sink_tokens <= 0;
+	if (!c->paused)
+		ld->sink_tokens -= len;
+	return c->paused;
+}
+
 static void records_in(struct load *ld, uint32_t conn)
 {
 	uint8_t *p;
 	uint32_t len;
 
 	while (tcp_live(ld->tcp, conn) && tcp_peek(ld->tcp, conn, &p, &len)) {
+		if (sink_waits(ld, conn, len))
+			return;
 		record_in(ld, conn, p, len);
 		tcp_take(ld->tcp, conn, len);
 	}
+}
+
+void sinks_read(struct load *ld)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (!ld->opt.mode->thin)
+		return;
+	ld->sink_tokens += (double)(now - ld->sink_tsc) * ld->ns_per_tsc * 1e-9 * ld->opt.sink_rate;
+	ld->sink_tokens = MIN(ld->sink_tokens, SINK_BURST_S * ld->opt.sink_rate);
+	ld->sink_tsc = now;
+	for (uint32_t i = 0; i < ld->n_conns; i++)
+		if (ld->conn[i].paused && (ld->sink_tokens > 0 || !ld->flowing)) {
+			ld->conn[i].paused = false;
+			records_in(ld, i);
+		}
 }
 
 static void opened(struct load *ld, const struct tcp_event *ev)

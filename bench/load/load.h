@@ -38,6 +38,10 @@ struct options {
 	unsigned record; /* most cells in one TLS record */
 	unsigned pending; /* handshakes at once */
 	double rate;	  /* cells a second in all; 0: as many as go */
+	double sink_rate; /* bytes a second that the sinks read, together; 0: all that comes */
+	double every_ms;  /* thin: between the cells of the thin circuit */
+	unsigned
+		rcvbuf; /* KB that one connection of ours takes ahead of its reader; 0: TCP's own */
 	double warmup_s, time_s;
 	unsigned quota, period_us; /* of the cgroup while it is measured; quota 0: none */
 	unsigned mem_mb, mtu;
@@ -74,6 +78,7 @@ struct conn {
 	uint8_t kind, state;
 	bool active;   /* stands in load.active */
 	bool versions; /* cells have ids of four bytes */
+	bool paused;   /* a slow sink has records to read */
 	uint8_t sink;
 	uint16_t stash_len, stash_cap;
 	uint8_t *stash; /* the cell that spans two records */
@@ -134,6 +139,8 @@ struct load;
 struct load_mode {
 	const char *name, *what;
 	bool extend, streams, defaults_to_many_links;
+	bool thin; /* the last circuit has the last link for itself, and its cells alone are timed
+		    */
 	/* From open circuits (or links) to the end of the measurement. 0 or an exit status. */
 	int (*run)(struct load *ld);
 };
@@ -177,6 +184,9 @@ struct load {
 	/* pacing: tsc of the first cell's turn, tsc between cells */
 	uint64_t pace_start, pace_n;
 	double pace_step;
+	double sink_tokens;
+	uint64_t sink_tsc,
+		thin_tsc; /* when tokens were last added; when the next thin cell is due */
 	uint8_t *pattern; /* PATTERN_LEN bytes, and as many again */
 	void *fetch;
 	char failed[256];
@@ -207,6 +217,8 @@ bool peer_cell(struct load *ld, uint32_t conn, uint32_t id, uint8_t command, con
 void peer_keys(struct load *ld, uint32_t conn, const struct tls_keys *keys);
 void peer_open(struct load *ld, uint32_t conn);
 void peer_event(struct load *ld, const struct tcp_event *ev);
+/* With --sink-rate: what the sinks may read again. */
+void sinks_read(struct load *ld);
 /* The conn has something to send: it gets its turn in pump(). */
 void peer_wake(struct load *ld, uint32_t conn);
 
@@ -270,6 +282,13 @@ void middle_down(struct load *ld, uint32_t circ, uint8_t *payload);
 /* Packs up to n cells of the conn's ready circuits at p; how many. */
 unsigned middle_pack(struct load *ld, uint32_t conn, uint8_t *p, unsigned n);
 void pump(struct load *ld);
+/* Whether this circuit is the thin one. */
+static inline bool is_thin(const struct load *ld, uint32_t circ)
+{
+	return ld->opt.mode->thin && circ == ld->opt.n_circs - 1;
+}
+/* Sends a thin cell whose time has come. */
+void thin_turn(struct load *ld);
 
 /* ---- exit.c: streams to the destination ---- */
 void exit_begin(struct load *ld, uint32_t circ);

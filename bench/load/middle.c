@@ -54,6 +54,8 @@ static uint32_t dequeue(struct load *ld, uint32_t conn, unsigned way)
 
 static bool may_send(const struct load *ld, const struct circ *c, unsigned way)
 {
+	if (ld->opt.mode->thin && c == &ld->circ[ld->opt.n_circs - 1])
+		return false; /* its cells have their own clock */
 	if (ld->opt.mode->streams)
 		return way == UP && ld->opt.direction & DIR_UP && c->package > 0;
 	return ld->opt.direction & (way == UP ? DIR_UP : DIR_DOWN) &&
@@ -196,6 +198,20 @@ static bool serve(struct load *ld, uint32_t conn)
 	return ld->conn[conn].ready.n != 0;
 }
 
+void thin_turn(struct load *ld)
+{
+	uint32_t i = ld->opt.n_circs - 1;
+	uint64_t now = rte_rdtsc();
+	uint8_t cell[CELL_LEN];
+
+	if (!ld->opt.mode->thin || !ld->flowing || now < ld->thin_tsc)
+		return;
+	put(ld, i, UP, cell, ld->thin_tsc);
+	if (!peer_send(ld, ld->circ[i].conn, cell, sizeof(cell)))
+		load_fail(ld, "out of send buffers: --mem is too small");
+	ld->thin_tsc += (uint64_t)(ld->opt.every_ms * 1e6 * ld->tsc_per_ns);
+}
+
 void pump(struct load *ld)
 {
 	uint32_t conn, last = ld->active_tail;
@@ -233,7 +249,7 @@ static bool arrived(struct load *ld, uint32_t i, unsigned way, const uint8_t *pa
 	ld->n_flight--;
 	ld->sum.cells[way]++;
 	ld->sum.bytes[way] += RELAY_BODY;
-	if (ld->timing)
+	if (ld->timing && (!ld->opt.mode->thin || is_thin(ld, i)))
 		latency_note(ld, (uint64_t)((double)(ld->record_tsc - be64_get(payload + 11)) *
 					    ld->ns_per_tsc));
 	if (ld->flowing && may_send(ld, c, way)) {

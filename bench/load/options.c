@@ -141,6 +141,10 @@ static const struct row {
 	ROW("--pending", "N", pending, set_number, "handshakes at once"),
 	ROW("--rate", "CELLS/S", rate, set_seconds, "cells a second in all; 0: as many as go"),
 	{"--shares", "LIST", "latency: loads in percent, e.g. 10,50,90", 0, set_shares},
+	ROW("--sink-rate", "BYTES/S", sink_rate, set_seconds,
+	    "thin: what the sinks read, all together; 0: what comes"),
+	ROW("--rcvbuf", "KB", rcvbuf, set_number, "what TCP takes ahead of the reader, 16 and up"),
+	ROW("--every", "MS", every_ms, set_seconds, "thin: from one timed cell to the next"),
 	ROW("--warmup", "S", warmup_s, set_seconds, "seconds before the measurement"),
 	ROW("--time", "S", time_s, set_seconds, "seconds of measurement"),
 	ROW("--suite", "S", suite, set_text, "aes128, aes256 or chacha"),
@@ -199,6 +203,11 @@ static void check(struct options *o)
 		wrong("--flight is at least %d", CELLS_A_RECORD);
 	if (!o->n_streams || o->n_streams > 1000)
 		wrong("--streams is 1 to 1000");
+	if (o->mode->thin &&
+	    (o->n_links < 2 || o->n_circs < 2 || !(o->every_ms > 0) || o->direction != DIR_UP))
+		wrong("thin: two links and two circuits or more, --every above 0, up");
+	if (o->rcvbuf && o->rcvbuf < 16)
+		wrong("--rcvbuf is 16 or more: a record must fit");
 	if (o->n_circs < o->n_links)
 		o->n_circs = o->n_links;
 }
@@ -228,6 +237,7 @@ void options_read(struct options *o, int argc, char **argv)
 			       .n_shares = 3,
 			       .share = {0.1, 0.5, 0.9},
 			       .period_us = 5000,
+			       .every_ms = 20,
 			       .mem_mb = 256,
 			       .suite = "aes128",
 			       .cores = "0"};
@@ -238,6 +248,12 @@ void options_read(struct options *o, int argc, char **argv)
 		wrong("%s: no such mode; --help lists them", argv[1]);
 	if (o->mode->defaults_to_many_links)
 		o->n_links = 50;
+	if (o->mode->thin) {
+		o->n_links = 2;
+		o->n_circs = 51;
+		o->sink_rate = 5e6;
+		o->rcvbuf = 64;
+	}
 	for (int i = 2; i < argc; i++) {
 		const struct row *r = rows, *end = rows + ARRAY_LEN(rows);
 

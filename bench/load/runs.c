@@ -11,16 +11,34 @@
 #define DRAIN_S 5
 
 const struct load_mode load_modes[] = {
-	{"middle", "client -> relay -> our sink: relayed cells", true, false, false, run_flow},
-	{"guard", "the same over many client links of few circuits", true, false, true, run_flow},
-	{"exit", "streams through the relay to our own destination", false, true, false, run_flow},
-	{"latency", "a cell's time through the relay at 10, 50 and 90 % of its most", true, false,
-	 false, run_flow},
-	{"create", "circuit handshakes a second (--handshake)", false, false, false, run_create},
-	{"connect", "TLS and link handshakes a second", false, false, false, run_connect},
-	{"idle", "memory for an idle link and an idle circuit of --pid", false, false, false,
-	 run_idle},
-	{NULL, NULL, false, false, false, NULL},
+	{.name = "middle",
+	 .what = "client -> relay -> our sink: relayed cells",
+	 .extend = true,
+	 .run = run_flow},
+	{.name = "guard",
+	 .what = "the same over many client links of few circuits",
+	 .extend = true,
+	 .defaults_to_many_links = true,
+	 .run = run_flow},
+	{.name = "exit",
+	 .what = "streams through the relay to our own destination",
+	 .streams = true,
+	 .run = run_flow},
+	{.name = "latency",
+	 .what = "a cell's time through the relay at 10, 50 and 90 % of its most",
+	 .extend = true,
+	 .run = run_flow},
+	{.name = "thin",
+	 .what = "a thin circuit's cells beside bulk ones on one link to a sink that reads slowly",
+	 .extend = true,
+	 .thin = true,
+	 .run = run_flow},
+	{.name = "create", .what = "circuit handshakes a second (--handshake)", .run = run_create},
+	{.name = "connect", .what = "TLS and link handshakes a second", .run = run_connect},
+	{.name = "idle",
+	 .what = "memory for an idle link and an idle circuit of --pid",
+	 .run = run_idle},
+	{.name = NULL},
 };
 
 /* ---- latency: rows of 1/32 of a power of two, in ns ---- */
@@ -268,6 +286,7 @@ static void pace(struct load *ld, double rate)
 static void let_flow(struct load *ld)
 {
 	ld->flowing = true;
+	ld->sink_tsc = ld->thin_tsc = rte_rdtsc();
 	for (uint32_t i = 0; i < ld->opt.n_circs; i++)
 		middle_flow(ld, i);
 	for (uint32_t i = 0; i < ld->n_conns; i++) {
@@ -290,6 +309,7 @@ static bool drained(struct load *ld)
 static bool let_dry(struct load *ld)
 {
 	ld->flowing = false;
+	ld->opt.sink_rate = 0; /* what waits need not wait longer */
 	if (ld->opt.mode->extend && !stack_until(ld, drained, DRAIN_S))
 		load_fail(ld, "cells that were sent did not come out within %d s", DRAIN_S);
 	return !ld->failed[0];

@@ -96,6 +96,7 @@ static void start_tcp(struct load *ld)
 				.tso_max = MIN(p->tso_max, 60000u),
 				.tx_segs = p->tx_segs,
 				.max_mem = (uint64_t)ld->opt.mem_mb << 20,
+				.rx_max = ld->opt.rcvbuf << 10,
 				.records = 1u << CONN_CLIENT | 1u << CONN_SINK,
 				.counts = &ld->counts};
 
@@ -207,6 +208,8 @@ void stack_turn(struct load *ld)
 	tcp_timers(ld->tcp, ld->now_us);
 	net_tick(ld->net, ld->now_us, &ld->rx);
 	events(ld);
+	sinks_read(ld);
+	thin_turn(ld);
 	pump(ld);
 	transmit(ld);
 	rte_pktmbuf_free_bulk(m, n);
