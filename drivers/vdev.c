@@ -145,7 +145,7 @@ static int memif_open(struct port *p, const char *args, const struct port_config
 	if (a.server && lstat(a.path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(a.path);
 	snprintf(devargs, sizeof(devargs),
-		 "role=%s,socket=%s,socket-abstract=no,bsize=%u,rsize=11%s",
+		 "role=%s,socket=%s,socket-abstract=no,bsize=%u,rsize=9%s",
 		 a.server ? "server" : "client", a.path, MEMIF_BSIZE,
 		 a.zero_copy ? ",zero-copy=yes" : "");
 	if (ethdev_create(p, "net_memif", devargs, &id, err) < 0 ||
