@@ -95,6 +95,7 @@ static void start_tcp(struct load *ld)
 				.mss6 = (uint16_t)(p->mtu - 60),
 				.tso_max = MIN(p->tso_max, 60000u),
 				.tx_segs = p->tx_segs,
+				.sums = !(p->caps & PORT_TX_CSUM),
 				.max_mem = (uint64_t)ld->opt.mem_mb << 20,
 				.rx_max = ld->opt.rcvbuf << 10,
 				.records = 1u << CONN_CLIENT | 1u << CONN_SINK,

@@ -24,6 +24,15 @@ static uint16_t chain_sum(const struct rte_mbuf *m, uint64_t acc)
 	return ip_sum_done(acc);
 }
 
+/* The payload's part may be known already; headers are whole words. */
+static uint16_t whole_sum(const struct tcp_tx *t, uint64_t acc)
+{
+	const uint8_t *header = rte_pktmbuf_mtod(t->m, const uint8_t *);
+
+	return t->summed ? ip_sum_done(ip_sum(acc + t->sum, header, t->m->l4_len))
+			 : chain_sum(t->m, acc);
+}
+
 /* Before IP is prepended: m begins at the TCP header. */
 static void tcp_checksum(const struct net *net, const struct tcp_tx *t, bool cut)
 {
@@ -40,7 +49,7 @@ static void tcp_checksum(const struct net *net, const struct tcp_tx *t, bool cut
 		sum = ip_sum_fold(pseudo);
 	} else {
 		memset(field, 0, 2);
-		sum = chain_sum(m, pseudo);
+		sum = whole_sum(t, pseudo);
 	}
 	if (cut) {
 		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);

@@ -243,6 +243,8 @@ void sent_cum_ack(struct tcp *t, struct conn *c, uint32_t ack, struct delivery *
 		uint32_t i = c->sent_head;
 		struct sent *s = &t->sent[i];
 
+		if (s->next != SLOT_NONE)
+			__builtin_prefetch(&t->sent[s->next]);
 		if (seq_lt(ack, s->end)) {
 			/* A part of a merged segment: what is acknowledged leaves the accounts. */
 			uint32_t part = ack - s->seq;

@@ -1,7 +1,8 @@
-/* out.c - the egress path: what each conn may send now, cut from its byte stream into segments
- * whose payload is the record buffers themselves (RFC 9293 3.8.6, 5681). Last stop before net_out.
- */
+/* out.c - the egress path: what each conn may send now, cut from its byte stream into segments; a
+ * superframe's payload is the record buffers themselves, a single frame's a copy (RFC 9293 3.8.6,
+ * 5681). Last stop before net_out. */
 #include "dataplane/tcp/internal.h"
+#include "dataplane/wire/ip_hdr.h"
 
 #define VISIT_SEGS 32 /* then the next conn's turn */
 
@@ -14,7 +15,7 @@ struct out {
 
 static struct rte_mbuf *header_new(struct tcp *t, const struct tcp_hdr *h)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(t->headers);
+	struct rte_mbuf *m = pool_take(t->headers);
 
 	if (UNLIKELY(!m)) {
 		tcp_count(t, no_header);
@@ -29,9 +30,9 @@ static struct rte_mbuf *header_new(struct tcp *t, const struct tcp_hdr *h)
 }
 
 static void out_put(struct out *o, struct rte_mbuf *m, const struct addr *src,
-		    const struct addr *dst, uint16_t gso_size)
+		    const struct addr *dst)
 {
-	o->tx[o->n++] = (struct tcp_tx) {m, *src, *dst, gso_size};
+	o->tx[o->n++] = (struct tcp_tx) {.m = m, .src = *src, .dst = *dst};
 }
 
 /* ---- one segment of a conn ---- */
@@ -42,21 +43,19 @@ static bool out_says_sack(const struct conn *c)
 }
 
 /* Everything but sequence number and SYN's options. */
-static struct tcp_hdr out_header(struct conn *c, uint64_t now_us)
+static void out_header(struct tcp_hdr *h, struct conn *c, uint64_t now_us)
 {
-	struct tcp_hdr h = {.src_port = c->local.port,
-			    .dst_port = c->remote.port,
-			    .ack = c->rcv_nxt,
-			    .flags = TCP_ACK};
-
+	*h = (struct tcp_hdr) {.src_port = c->local.port,
+			       .dst_port = c->remote.port,
+			       .ack = c->rcv_nxt,
+			       .flags = TCP_ACK};
 	if (c->flags & F_TS) {
-		h.opts = TCP_OPT_TS;
-		h.ts_val = ts_clock(c->ts_off, now_us);
-		h.ts_ecr = c->ts_recent;
+		h->opts = TCP_OPT_TS;
+		h->ts_val = ts_clock(c->ts_off, now_us);
+		h->ts_ecr = c->ts_recent;
 	}
-	if (UNLIKELY(out_says_sack(c)) && reass_sack(c, &h))
-		h.opts |= TCP_OPT_SACK;
-	return h;
+	if (UNLIKELY(out_says_sack(c)) && reass_sack(c, h))
+		h->opts |= TCP_OPT_SACK;
 }
 
 /* Payload that fits in one wire segment beside these options. */
@@ -106,6 +105,32 @@ static uint32_t out_pieces(struct tcp *t, struct conn *c, struct rte_mbuf *head,
 	return done;
 }
 
+/* Copies [seq, seq + len) behind the header in its buffer. A record that no port has read stays
+ * this core's own, no reference is counted, and the sum comes with the copy. Returns len. */
+static uint32_t out_copy(struct tcp *t, struct conn *c, struct rte_mbuf *head, uint32_t seq,
+			 uint32_t len, struct rte_mbuf **hint, struct tcp_tx *tx)
+{
+	struct rte_mbuf *m = out_find(c, seq, *hint);
+	uint8_t *to = buf_data(head) + head->data_len;
+	uint32_t done = 0;
+
+	for (; done < len; m = buf_of(m)->next) {
+		uint32_t skip = seq + done - buf_of(m)->seq;
+		uint32_t n = MIN(len - done, m->data_len - skip);
+
+		if (n == len && t->cfg.sums)
+			tx->sum = ip_sum_copy(0, to, buf_data(m) + skip, n);
+		else
+			memcpy(to + done, buf_data(m) + skip, n);
+		tx->summed = n == len && t->cfg.sums;
+		done += n;
+		*hint = m;
+	}
+	head->data_len += (uint16_t)len;
+	head->pkt_len += len;
+	return len;
+}
+
 static void out_acked(struct conn *c, uint64_t now_us)
 {
 	c->ack_sent = c->rcv_nxt;
@@ -121,15 +146,20 @@ static void out_acked(struct conn *c, uint64_t now_us)
 static int64_t out_segment(struct tcp *t, struct conn *c, struct out *o, uint32_t seq, uint32_t len,
 			   bool fin, struct rte_mbuf **hint)
 {
-	struct tcp_hdr h = out_header(c, o->now_us);
-	uint32_t mss = out_mss(c, &h), done = 0;
+	struct tcp_tx *tx = &o->tx[o->n];
+	uint32_t mss, done = 0;
 	struct rte_mbuf *m;
+	struct tcp_hdr h;
 
+	out_header(&h, c, o->now_us);
+	mss = out_mss(c, &h);
 	h.seq = seq;
 	h.window = rx_window(c);
 	m = header_new(t, &h);
+	*tx = (struct tcp_tx) {.m = m, .src = c->local, .dst = c->remote};
 	if (m && len)
-		done = out_pieces(t, c, m, seq, len, hint);
+		done = len <= rte_pktmbuf_tailroom(m) ? out_copy(t, c, m, seq, len, hint, tx)
+						      : out_pieces(t, c, m, seq, len, hint);
 	if (UNLIKELY(!m || (len && !done))) {
 		rte_pktmbuf_free(m);
 		o->stuck = true;
@@ -139,7 +169,8 @@ static int64_t out_segment(struct tcp *t, struct conn *c, struct out *o, uint32_
 		buf_data(m)[13] |= TCP_FIN;
 	if (done && seq + done == c->snd_end)
 		buf_data(m)[13] |= TCP_PSH;
-	out_put(o, m, &c->local, &c->remote, done > mss ? (uint16_t)mss : 0);
+	tx->gso_size = done > mss ? (uint16_t)mss : 0;
+	o->n++;
 	out_acked(c, o->now_us);
 	tcp_count(t, segs_out);
 	return done;
@@ -177,7 +208,7 @@ static uint32_t out_data_mss(struct conn *c, uint64_t now_us)
 	if (LIKELY(!out_says_sack(c)))
 		return c->mss -
 		       (uint32_t)(tcp_hdr_size(c->flags & F_TS ? TCP_OPT_TS : 0, 0) - TCP_HDR_MIN);
-	h = out_header(c, now_us);
+	out_header(&h, c, now_us);
 	return out_mss(c, &h);
 }
 
@@ -336,7 +367,7 @@ static void out_syn(struct tcp *t, struct conn *c, struct out *o)
 		o->stuck = true;
 		return;
 	}
-	out_put(o, m, &c->local, &c->remote, 0);
+	out_put(o, m, &c->local, &c->remote);
 	c->flags &= ~(F_SYN_NOW | F_ACK_NOW);
 	c->sent_us = o->now_us;
 	c->rtx_mode = RTX_SYN;
@@ -401,7 +432,7 @@ static void out_replies(struct tcp *t, struct out *o)
 			return;
 		}
 		t->reply_head++;
-		out_put(o, m, &r->src, &r->dst, 0);
+		out_put(o, m, &r->src, &r->dst);
 		tcp_count(t, segs_out);
 	}
 }

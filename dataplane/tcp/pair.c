@@ -28,6 +28,7 @@ struct tcp_config pair_config(struct pair *p, int side)
 		.n_conns = 64,
 		.n_half = 16,
 		.n_time_wait = 32,
+		.sums = side,
 		.n_headers = 1024,
 		.n_pieces = 4096,
 		.n_sent = 8192,

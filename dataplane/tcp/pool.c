@@ -9,6 +9,9 @@
 static const uint16_t buf_caps[TCP_POOLS] = {640, 2240, 4352, 16704};
 static const uint8_t buf_share[TCP_POOLS] = {20, 20, 20, 40}; /* percent of max_mem */
 
+#define FRAME_MAX 1460 /* payload that fits beside its header: more would cost memory for nothing  \
+			*/
+
 static struct rte_mempool *pool_new(struct tcp *t, const char *what, uint32_t n, uint16_t priv,
 				    uint16_t room)
 {
@@ -37,7 +40,9 @@ int pool_init(struct tcp *t, const char **err)
 			return ERR_FULL;
 		}
 	}
-	t->headers = pool_new(t, "hdr", cfg->n_headers, 0, TCP_TX_HEADROOM + 128);
+	t->headers =
+		pool_new(t, "hdr", cfg->n_headers, 0,
+			 (uint16_t)(TCP_TX_HEADROOM + TCP_HDR_MAX + MIN(cfg->mss4, FRAME_MAX)));
 	t->pieces = pool_new(t, "piece", cfg->n_pieces, 0, 0);
 	t->n_reass = MAX(64u, MIN(cfg->n_conns / 16, 4096u));
 	t->reass = column_new(t->n_reass, sizeof(*t->reass));
@@ -74,7 +79,7 @@ struct rte_mbuf *buf_new(struct tcp *t, uint32_t len, uint64_t limit)
 		i++;
 	/* A size that has run out is replaced by the next: memory is what is bounded. */
 	for (; i < TCP_POOLS && t->mem + buf_caps[i] <= limit; i++) {
-		struct rte_mbuf *m = rte_pktmbuf_alloc(t->pools[i]);
+		struct rte_mbuf *m = pool_take(t->pools[i]);
 
 		if (UNLIKELY(!m))
 			continue;

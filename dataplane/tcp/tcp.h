@@ -41,6 +41,7 @@ struct tcp_config {
 	uint16_t mss4, mss6;  /* port MTU - 40, - 60; 0: 1460, 1440 */
 	uint32_t tso_max;     /* longest payload of one tcp_out mbuf; 0: no TSO, one MSS */
 	uint16_t tx_segs;     /* longest mbuf chain the port takes; 0: 32 */
+	bool sums;	      /* the port does no checksums: tcp_tx.sum is worth having */
 	/* Record buffers per size (0: from max_mem), header mbufs and indirect mbufs (0: 8192,
 	 * 32768). What the port's queues can hold comes on top. */
 	uint32_t n_bufs[TCP_POOLS], n_headers, n_pieces;

@@ -19,7 +19,9 @@ void eth_build(uint8_t *p, const uint8_t dst[ETH_MAC], const uint8_t src[ETH_MAC
  * be stored as they are (memcpy). ---- */
 /* The sum of len bytes that stand at an even offset of what is summed, added to acc. */
 uint64_t ip_sum(uint64_t acc, const uint8_t *p, size_t len);
-/* The same for bytes that stand at an odd offset. */
+/* The same, and the bytes are copied to dst on the way. dst and src must not overlap. */
+uint64_t ip_sum_copy(uint64_t acc, uint8_t *dst, const uint8_t *src, size_t len);
+/* As ip_sum for bytes that stand at an odd offset. */
 uint64_t ip_sum_odd(uint64_t acc, const uint8_t *p, size_t len);
 /* The pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 3.1, RFC 8200 8.1). */
 uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, uint32_t len);

@@ -24,6 +24,8 @@ struct tcp_tx {
 	struct rte_mbuf *m;
 	struct addr src, dst;
 	uint16_t gso_size;
+	bool summed; /* sum is ip_sum of all that is behind the header */
+	uint64_t sum;
 };
 
 #endif

@@ -30,7 +30,7 @@ static uint16_t slow_sum(const uint8_t *p, size_t len)
 static void test_sum(void **state)
 {
 	static const uint8_t rfc1071[8] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
-	uint8_t p[600];
+	uint8_t p[600], copy[602];
 
 	/* Section 3 of the RFC: the sum is ddf2. */
 	assert_int_equal(be16_get((uint8_t *)&(uint16_t) {ip_sum_fold(ip_sum(0, rfc1071, 8))}),
@@ -41,6 +41,10 @@ static void test_sum(void **state)
 		uint16_t sum = ip_sum_done(ip_sum(0, p, len));
 
 		assert_int_equal(be16_get((uint8_t *)&sum), slow_sum(p, len));
+		memset(copy, 1, sizeof(copy));
+		assert_int_equal(ip_sum_done(ip_sum_copy(0, copy + 1, p, len)), sum);
+		assert_memory_equal(copy + 1, p, len);
+		assert_int_equal(copy[0] + copy[len + 1], 2);
 		for (unsigned at = 0; at <= len; at += 37) { /* in two pieces */
 			uint64_t acc = ip_sum(0, p, at);
 

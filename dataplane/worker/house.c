@@ -44,6 +44,7 @@ static void tcp_of(struct tcp_config *cf, const struct port *p)
 				   .mss6 = (uint16_t)(p->mtu - 60),
 				   .tso_max = p->tso_max,
 				   .tx_segs = p->tx_segs,
+				   .sums = !(p->caps & PORT_TX_CSUM),
 				   .max_mem = 24 << 20,
 				   .n_headers = 4096,
 				   .n_pieces = 8192};

@@ -55,7 +55,7 @@ static uint64_t tcp_bytes(const struct options *o)
 /* What DPDK must have for them: headers, and what its allocator cannot use, weigh about as much. */
 static unsigned eal_mb(const struct options *o)
 {
-	return (unsigned)((tcp_bytes(o) >> 20) * 2 + 64) * plane.n_workers;
+	return (unsigned)((tcp_bytes(o) >> 20) * 2 + 80) * plane.n_workers;
 }
 
 static void start_eal(const struct options *o)
@@ -154,6 +154,7 @@ static void plan(const struct options *o)
 		.mss6 = (uint16_t)(p->mtu - 60),
 		.tso_max = MIN(p->tso_max, 60000u),
 		.tx_segs = p->tx_segs,
+		.sums = !(p->caps & PORT_TX_CSUM),
 		.max_mem = tcp_bytes(o),
 		.port_min = DIAL_MIN,
 		.port_max = plane.net.shared ? DIAL_MAX_SHARED : DIAL_MAX,
