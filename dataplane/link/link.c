@@ -247,17 +247,17 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
 		return ERR_NOT_NOW;
 	for (pass_by(k, &data, &len); len && k->state != LINK_HELD; pass_by(k, &data, &len)) {
-		struct cell c;
+		struct cell *c = &cells[n];
 
 		if (n == LINK_CELLS_MAX)
 			return ERR_MALFORMED; /* only a flood of tiny handshake cells gets here */
-		rc = next_cell(l, conn, &data, &len, &c);
+		rc = next_cell(l, conn, &data, &len, c);
 		if (rc < 0 || rc == PART_SHORT)
 			return rc < 0 ? rc : n;
-		if (rc == PART_WHOLE && !dropped(l, k, c.command))
-			cells[n++] = c;
+		if (rc == PART_WHOLE && !dropped(l, k, c->command))
+			n++;
 		if (rc == PART_WHOLE && k->state == LINK_HANDSHAKE)
-			handshake_step(k, &c);
+			handshake_step(k, c);
 	}
 	return hold(k, data, len) < 0 ? ERR_FULL : n;
 }

@@ -27,10 +27,15 @@ uint64_t lookup_hash(const struct hash_key *key, const struct addr *local,
 		     const struct addr *remote)
 {
 	size_t len = addr_ip_len(local);
+	uint32_t ports = (uint32_t)local->port << 16 | remote->port, l, r;
 	uint8_t b[36];
 
-	be16_put(b, local->port);
-	be16_put(b + 2, remote->port);
+	if (LIKELY(len == 4)) { /* in the words that the hash will read */
+		memcpy(&l, local->ip, 4);
+		memcpy(&r, remote->ip, 4);
+		return hash_bytes(key, (uint64_t[]) {(uint64_t)l << 32 | ports, r}, 12);
+	}
+	memcpy(b, &ports, 4);
 	memcpy(b + 4, local->ip, len);
 	memcpy(b + 4 + len, remote->ip, len);
 	return hash_bytes(key, b, 4 + 2 * len);

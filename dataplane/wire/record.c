@@ -14,10 +14,3 @@ int record_parse(struct record *r, const uint8_t *p, size_t len)
 	*r = got;
 	return 0;
 }
-
-void record_put(uint8_t *p, struct record r)
-{
-	p[0] = r.type;
-	be16_put(p + 1, r.version);
-	be16_put(p + 3, r.len);
-}

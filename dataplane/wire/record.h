@@ -25,6 +25,11 @@ struct record {
  * other than 3, a body over RECORD_BODY_MAX. */
 int record_parse(struct record *r, const uint8_t *p, size_t len);
 /* Writes RECORD_HEAD bytes. */
-void record_put(uint8_t *p, struct record r);
+static inline void record_put(uint8_t *p, struct record r)
+{
+	p[0] = r.type;
+	be16_put(p + 1, r.version);
+	be16_put(p + 3, r.len);
+}
 
 #endif

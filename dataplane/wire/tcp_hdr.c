@@ -60,33 +60,44 @@ static int read_options(struct tcp_hdr *h, const uint8_t *p, size_t len)
 	return r.bad ? ERR_MALFORMED : 0;
 }
 
+static void read_fixed(struct tcp_hdr *h, const uint8_t *p, uint8_t hdr_len)
+{
+	h->src_port = be16_get(p);
+	h->dst_port = be16_get(p + 2);
+	h->seq = be32_get(p + 4);
+	h->ack = be32_get(p + 8);
+	h->flags = p[13] & 0x3f;
+	h->opts = 0;
+	h->hdr_len = hdr_len;
+	h->n_sack = 0;
+	h->window = be16_get(p + 14);
+	h->mss = 0;
+	h->wscale = 0;
+	h->ts_val = h->ts_ecr = 0;
+}
+
 int tcp_hdr_parse(struct tcp_hdr *out, const uint8_t *p, size_t len)
 {
+	uint8_t hdr_len;
 	struct tcp_hdr h;
 
 	if (len < TCP_HDR_MIN)
 		return ERR_MALFORMED;
-	h.hdr_len = (p[12] >> 4) * 4;
-	if (h.hdr_len < TCP_HDR_MIN || h.hdr_len > len)
+	hdr_len = (p[12] >> 4) * 4;
+	if (hdr_len < TCP_HDR_MIN || hdr_len > len)
 		return ERR_MALFORMED;
-	h.src_port = be16_get(p);
-	h.dst_port = be16_get(p + 2);
-	h.seq = be32_get(p + 4);
-	h.ack = be32_get(p + 8);
-	h.flags = p[13] & 0x3f;
-	h.window = be16_get(p + 14);
-	h.opts = 0;
-	h.n_sack = 0;
-	h.mss = 0;
-	h.wscale = 0;
-	h.ts_val = h.ts_ecr = 0;
-	if (LIKELY(h.hdr_len == 32 && be32_get(p + 20) == NOP_NOP_TS)) {
-		h.opts = TCP_OPT_TS;
-		h.ts_val = be32_get(p + 24);
-		h.ts_ecr = be32_get(p + 28);
-	} else if (read_options(&h, p + TCP_HDR_MIN, h.hdr_len - TCP_HDR_MIN) < 0) {
-		return ERR_MALFORMED;
+	/* In place: a copy of what was just written in pieces would wait for every store before it.
+	 */
+	if (LIKELY(hdr_len == 32 && be32_get(p + 20) == NOP_NOP_TS)) {
+		read_fixed(out, p, hdr_len);
+		out->opts = TCP_OPT_TS;
+		out->ts_val = be32_get(p + 24);
+		out->ts_ecr = be32_get(p + 28);
+		return 0;
 	}
+	read_fixed(&h, p, hdr_len);
+	if (read_options(&h, p + TCP_HDR_MIN, hdr_len - TCP_HDR_MIN) < 0)
+		return ERR_MALFORMED;
 	*out = h;
 	return 0;
 }
