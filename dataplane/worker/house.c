@@ -220,6 +220,8 @@ struct peer_circ *house_create(struct house *h, struct peer_link *l)
 				 .id = HOUSE_CIRC_ID + h->n_circs - 1,
 				 .n_layers = 1,
 				 .window = 1000,
+				 .inc = h->cc_inc ? h->cc_inc : 100,
+				 .cc = h->cc_inc != 0,
 				 .hash_in = 1,
 				 .hash_out = 1};
 	rng_bytes(&h->rng, payload + 4, TOR1_KEYS);

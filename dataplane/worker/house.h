@@ -53,9 +53,13 @@ struct peer_circ {
 	struct tor1_layer layers[2];
 	struct tor1_layer *inner; /* service: what the client's second layer is here */
 	unsigned n_data_in, n_data_out, window;
+	unsigned inc; /* DATA cells that a SENDME stands for */
+	bool cc;      /* congestion control: no stream SENDMEs, XOFF and XON */
+	unsigned n_xoff, n_xon;
+	uint32_t xon_rate;	  /* of the last one */
 	uint8_t n_on_stream[256]; /* DATA since the last stream SENDME, by id */
 	unsigned n_tags, n_acked;
-	uint8_t tags[10][20];
+	uint8_t tags[512][20];
 	uint64_t bytes_in, hash_in; /* what DATA carried */
 	uint64_t bytes_out, hash_out;
 	uint16_t connected_len;
@@ -89,7 +93,8 @@ struct house {
 	struct peer_circ circ[HOUSE_CIRCS];
 	struct peer_hop hop[HOUSE_CIRCS];
 	unsigned n_links, n_circs;
-	bool sink;	   /* the peer knows no TLS: it takes what comes and is silent */
+	bool sink;	/* the peer knows no TLS: it takes what comes and is silent */
+	uint8_t cc_inc; /* circuits made from now on have congestion control, with this increment */
 	bool hop_silent;   /* the next hop keeps what it is asked */
 	enum house_eager { /* how a client's link begins */
 			   EAGER_NOT,

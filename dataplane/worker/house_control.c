@@ -82,7 +82,10 @@ static void hears_cell(struct house *h, const struct ctl_head *c, const uint8_t 
 /* The client's handshake data are the keys themselves. */
 static void hears_create(struct house *h, const struct ctl_head *c, const uint8_t *body, size_t len)
 {
-	struct ctl_circ_add add = {.created = CELL_CREATED2, .keys_len = TOR1_KEYS};
+	struct ctl_circ_add add = {.created = CELL_CREATED2,
+				   .keys_len = TOR1_KEYS,
+				   .flow = h->cc_inc ? CTL_FLOW_CC : CTL_FLOW_FIXED,
+				   .sendme_inc = h->cc_inc};
 	static const uint8_t answer[2];
 
 	memcpy(add.keys, body + sizeof(struct ctl_circ_create) + 4, TOR1_KEYS);

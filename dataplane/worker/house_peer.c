@@ -101,8 +101,8 @@ void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t s
 	if (len)
 		memcpy(payload + RELAY_HEAD, body, len);
 	tor1_client_seal(&h->cipher, c->layers, c->n_layers - 1, payload, tag);
-	if (command == RELAY_DATA && ++c->n_data_out % 100 == 0)
-		memcpy(c->tags[c->n_tags++ % 10], tag, 20);
+	if (command == RELAY_DATA && ++c->n_data_out % c->inc == 0)
+		memcpy(c->tags[c->n_tags++ % ARRAY_LEN(c->tags)], tag, 20);
 	house_cell(h, c->link, c->id, early ? CELL_RELAY_EARLY : CELL_RELAY, payload, CELL_PAYLOAD);
 }
 
@@ -130,10 +130,12 @@ static void hears_data(struct house *h, struct peer_circ *c, const struct relay_
 	c->n_data_in++;
 	if (c->no_sendmes)
 		return;
-	if (c->n_data_in % 100 == 0) {
+	if (c->n_data_in % c->inc == 0) {
 		memcpy(sendme + 3, tag, 20);
 		house_say(h, c, RELAY_SENDME, 0, sendme, sizeof(sendme), false);
 	}
+	if (c->cc)
+		return;
 	if (++c->n_on_stream[m->stream_id % 256] == 50) {
 		c->n_on_stream[m->stream_id % 256] = 0;
 		house_say(h, c, RELAY_SENDME, m->stream_id, NULL, 0, false);
@@ -171,9 +173,20 @@ static void hears_message(struct house *h, struct peer_circ *c, const struct rel
 	}
 	if (m->command == RELAY_SENDME && !m->stream_id) {
 		house_must(m->len == RELAY_SENDME_LEN && c->n_acked < c->n_tags &&
-				   !memcmp(m->body + 3, c->tags[c->n_acked++ % 10], 20),
+				   !memcmp(m->body + 3, c->tags[c->n_acked++ % ARRAY_LEN(c->tags)],
+					   20),
 			   "SENDME tag");
-		c->window += 100;
+		c->window += c->inc;
+	}
+	house_must(!c->cc || m->command != RELAY_SENDME || !m->stream_id, "no stream SENDMEs");
+	if (m->command == RELAY_XOFF) {
+		house_must(c->cc && m->len == 1 && !m->body[0] && c->n_xoff == c->n_xon, "XOFF");
+		c->n_xoff++;
+	}
+	if (m->command == RELAY_XON) {
+		house_must(c->cc && m->len == 5 && !m->body[0], "XON");
+		c->n_xon += c->n_xoff != c->n_xon; /* others tell another rate */
+		c->xon_rate = be32_get(m->body + 1);
 	}
 	if (m->command == RELAY_DATA)
 		hears_data(h, c, m, tag);
@@ -409,7 +422,7 @@ static void dest_source(struct house *h, uint32_t conn, uint16_t flags)
 	uint8_t *q;
 
 	dest_swallow(h, conn);
-	while (h->source && tcp_unsent(h->tcp, conn) < 65536) {
+	while (h->source && (tcp_room(h->tcp, conn) || tcp_unsent(h->tcp, conn) < 65536)) {
 		uint32_t n = (uint32_t)MIN(h->source, 1400u);
 
 		q = tcp_reserve(h->tcp, conn, n);
