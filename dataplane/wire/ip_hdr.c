@@ -1,6 +1,8 @@
 /* ip_hdr.c - Ethernet and IP headers and the internet checksum: the outermost codec of the walk. */
 #include "dataplane/wire/ip_hdr.h"
 
+#include <endian.h>
+
 #define MAX_EXT_HDRS 8
 
 enum { EXT_HOP = IP6_HOP_BY_HOP, EXT_ROUTING = 43, EXT_FRAGMENT = 44, EXT_DEST = 60 };
@@ -107,15 +109,16 @@ uint64_t ip_sum_odd(uint64_t acc, const uint8_t *p, size_t len)
 
 uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, uint32_t len)
 {
-	size_t n = addr_ip_len(src);
-	uint8_t tail[8] = {0};
-	uint64_t acc;
+	uint64_t acc = (uint64_t)htobe32(len) + htobe16(proto);
+	uint32_t s, d;
 
-	be32_put(tail, len);
-	tail[7] = proto;
-	acc = ip_sum(0, src->ip, n);
-	acc = ip_sum(acc, dst->ip, n);
-	return ip_sum(acc, tail, sizeof(tail));
+	if (LIKELY(src->family == 4)) {
+		memcpy(&s, src->ip, 4);
+		memcpy(&d, dst->ip, 4);
+		return acc + s + d;
+	}
+	acc = ip_sum(acc, src->ip, addr_ip_len(src));
+	return ip_sum(acc, dst->ip, addr_ip_len(dst));
 }
 
 /* In the two stores that a copy will read: it follows at once, and would have to wait until smaller

@@ -122,18 +122,29 @@ size_t tcp_hdr_size(uint8_t opts, uint8_t n_sack)
 	return len;
 }
 
+static void put_fixed(const struct tcp_hdr *h, uint8_t *p, size_t len)
+{
+	be16_put(p, h->src_port);
+	be16_put(p + 2, h->dst_port);
+	be32_put(p + 4, h->seq);
+	be32_put(p + 8, h->ack);
+	be16_put(p + 12, (uint16_t)(len / 4 << 12 | h->flags));
+	be16_put(p + 14, h->window);
+	be32_put(p + 16, 0);
+}
+
 size_t tcp_hdr_build(const struct tcp_hdr *h, uint8_t *p)
 {
 	size_t len = tcp_hdr_size(h->opts, h->n_sack);
-	struct writer w = writer_of(p, len);
+	struct writer w = writer_of(p + TCP_HDR_MIN, len - TCP_HDR_MIN);
 
-	wr_u16(&w, h->src_port);
-	wr_u16(&w, h->dst_port);
-	wr_u32(&w, h->seq);
-	wr_u32(&w, h->ack);
-	wr_u16(&w, (uint16_t)(len / 4 << 12 | h->flags));
-	wr_u16(&w, h->window);
-	wr_u32(&w, 0);
+	put_fixed(h, p, len);
+	if (LIKELY(h->opts == TCP_OPT_TS)) {
+		be32_put(p + 20, NOP_NOP_TS);
+		be32_put(p + 24, h->ts_val);
+		be32_put(p + 28, h->ts_ecr);
+		return len;
+	}
 	if (h->opts & TCP_OPT_MSS)
 		wr_u32(&w, (uint32_t)KIND_MSS << 24 | 4u << 16 | h->mss);
 	if (h->opts & TCP_OPT_SACK_OK)
@@ -159,5 +170,5 @@ size_t tcp_hdr_build(const struct tcp_hdr *h, uint8_t *p)
 			wr_u32(&w, h->sack[i].end);
 		}
 	}
-	return wr_len(&w);
+	return TCP_HDR_MIN + wr_len(&w);
 }
