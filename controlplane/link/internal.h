@@ -10,7 +10,6 @@
 #include "controlplane/door/door.h"
 #include "controlplane/guardrail/dos.h"
 #include "controlplane/link/link.h"
-#include "dataplane/cipher/cipher.h"
 #include "dataplane/wire/cell.h"
 #include "dataplane/wire/certs.h"
 
@@ -34,13 +33,6 @@ struct tls_context {
 	uint32_t refs;
 	SSL_CTX *ssl;
 	struct link_certs *certs;
-	/* brief.c: */
-	bool brief; /* it may answer */
-	const struct cipher *cipher;
-	struct ec_group_st *curve;
-	uint8_t early[32];    /* of the key schedule: what does not depend on a handshake */
-	uint8_t *certificate; /* a Certificate's body */
-	size_t certificate_len;
 };
 
 /* Who waits for a link. */
@@ -64,9 +56,8 @@ struct shown {
 /* What a link needs until NETINFO; then it is wiped. */
 struct shake {
 	struct tls_context *context;
-	struct brief *brief; /* has answered; then there is no SSL */
-	SSL *ssl;	     /* of who accepts: made when brief has let the ClientHello pass */
-	BIO *in, *out;	     /* the SSL's */
+	SSL *ssl;
+	BIO *in, *out; /* the SSL's */
 	uint64_t in_offset, out_offset;
 	uint8_t secret[2][48]; /* TLS 1.3: client's, server's */
 	size_t secret_len[2];
@@ -117,7 +108,6 @@ struct links {
 	uint64_t now_us;
 	int64_t wall_s;
 	struct hash_key hash;
-	struct cipher cipher;
 	struct tls_context *context;
 	uint8_t rsa_id[KEYS_RSA_ID], ed_id[KEYS_ED_ID];
 	struct addr ours[8]; /* published */
@@ -156,44 +146,14 @@ uint64_t link_id_key(const struct links *l, const uint8_t rsa_id[KEYS_RSA_ID]);
 bool link_is_private(const struct addr *a);
 void time_remove(struct links *l, struct link *k);
 
-/* hello.c */
-#define BRIEF_SUITE 0x1301 /* TLS_AES_128_GCM_SHA256 */
-#define HELLO_POINT 65	   /* of P-256, uncompressed */
-struct hello {
-	const uint8_t *message; /* with its head */
-	size_t len;
-	const uint8_t *session, *share; /* 32 bytes; HELLO_POINT bytes, not yet looked at */
-};
-/* Whether the record is a ClientHello that brief.c may answer; *h points into it. */
-bool hello_read(struct hello *h, const uint8_t *record, size_t len);
-
-/* brief.c: TLS 1.3 as responder without OpenSSL's state machine */
-/* Answers a first record; NULL when that is OpenSSL's to do: nothing has been said then. */
-struct brief *brief_begin(const struct tls_context *t, const uint8_t *record, size_t len);
-/* A further record: 1 when the handshake is done, 0 when more is needed, or negative. */
-int brief_step(struct brief *b, const uint8_t *record, size_t len);
-/* Takes what is to be sent (also an alert, after an error); 0: no more. */
-size_t brief_take(struct brief *b, uint8_t *to, size_t cap);
-/* Once it is done: traffic secrets, 32 bytes of each; the exporter. */
-void brief_secrets(const struct brief *b, uint8_t client[48], uint8_t server[48]);
-void brief_export(const struct brief *b, const char *label, const uint8_t *context, size_t len,
-		  uint8_t out[32]);
-void brief_free(struct brief *b);
-/* What the handshakes of a context share. brief stays false when one thing is missing. */
-void brief_context(struct tls_context *t, const struct cipher *cipher);
-void brief_context_free(struct tls_context *t);
-
 /* tls.c */
-/* cipher is borrowed. */
-struct tls_context *tls_context_new(struct keys *keys, const struct cipher *cipher, bool tor_order);
+struct tls_context *tls_context_new(struct keys *keys, bool tor_order);
 void tls_context_put(struct tls_context *c);
 int shake_new(struct links *l, struct link *k);
 void shake_free(struct link *k);
 /* One record in (NULL: begin). 1 when the TLS handshake is done, 0 when more is needed, or
- * negative: what shake_take gives (an alert, perhaps) is to be sent in each case. */
+ * negative: what is in shake->out (an alert, perhaps) is to be sent in each case. */
 int shake_step(struct shake *s, const uint8_t *record, size_t len);
-/* Takes bytes that are to be sent; 0: no more. */
-size_t shake_take(struct shake *s, uint8_t *to, size_t cap);
 int shake_keys(struct shake *s, bool initiator, struct ctl_conn_keys *keys);
 /* The peer's TLS certificate's SHA-256, when we dialled. */
 int shake_peer_digest(struct shake *s, uint8_t digest[32]);

@@ -268,17 +268,17 @@ void link_open(struct links *l, struct link *k)
 
 /* ---- messages ---- */
 
-/* Sends down what the TLS handshake wrote. */
+/* Sends down what OpenSSL wrote. */
 static int drain(struct links *l, struct link *k)
 {
 	struct shake *s = k->shake;
 	uint8_t buf[CTL_CHUNK];
-	size_t n;
+	int n;
 
-	while ((n = shake_take(s, buf, sizeof(buf))) > 0) {
-		if (link_send(l, k, CTL_CONN_WRITE, NULL, 0, buf, n) < 0)
+	while ((n = BIO_read(s->out, buf, sizeof(buf))) > 0) {
+		if (link_send(l, k, CTL_CONN_WRITE, NULL, 0, buf, (size_t)n) < 0)
 			return ERR_FULL;
-		s->out_offset += n;
+		s->out_offset += (size_t)n;
 	}
 	return 0;
 }
@@ -511,7 +511,7 @@ struct links *links_new(const struct links_config *config, uint64_t now_us, int6
 	memcpy(l->ed_id, keys_ed_id(config->keys), sizeof(l->ed_id));
 	l->answered_end = &l->answered;
 	links_now(l, now_us, wall_s);
-	if (cipher_init(&l->cipher, 0) < 0 || tables_new(l) < 0 || links_renew(l) < 0) {
+	if (tables_new(l) < 0 || links_renew(l) < 0) {
 		links_free(l);
 		return NULL;
 	}
@@ -537,7 +537,6 @@ void links_free(struct links *l)
 	for (uint32_t i = 0; l->chunk && i <= l->config.max_links / LINKS_CHUNK; i++)
 		free(l->chunk[i]);
 	free((void *)l->chunk);
-	cipher_fini(&l->cipher);
 	slots_fini(&l->slots);
 	free(l);
 }
@@ -597,8 +596,7 @@ void links_tick(struct links *l)
 
 int links_renew(struct links *l)
 {
-	struct tls_context *c =
-		tls_context_new(l->config.keys, &l->cipher, l->config.tls_order_tor);
+	struct tls_context *c = tls_context_new(l->config.keys, l->config.tls_order_tor);
 
 	if (!c)
 		return ERR_CRYPTO;

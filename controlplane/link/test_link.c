@@ -84,7 +84,6 @@ static void every_suite(void **state)
 		struct wire w;
 
 		fresh(NULL);
-		SERVES->links->context->brief = false;
 		c = SERVES->links->context->ssl;
 		SSL_CTX_set_max_proto_version(c, rows[i].version);
 		if (rows[i].version == TLS1_3_VERSION)
@@ -110,7 +109,6 @@ static void small_records(void **state)
 		struct wire w;
 
 		fresh(NULL);
-		SERVES->links->context->brief = false;
 		for (unsigned i = 0; i < 2; i++)
 			SSL_CTX_set_max_send_fragment(relays[i].links->context->ssl, 512);
 		SSL_CTX_set_max_proto_version(SERVES->links->context->ssl, version);

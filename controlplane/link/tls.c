@@ -1,6 +1,5 @@
-/* tls.c - TLS handshakes: records in, bytes out, and when it is done the secrets for the worker's
- * record layer. By brief.c where the peer asks for what nearly all ask for, else by OpenSSL over
- * memory. No application record enters OpenSSL. */
+/* tls.c - TLS handshakes by OpenSSL over memory: records in, bytes out, and when it is done the
+ * secrets for the worker's record layer. No application record enters OpenSSL. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* EVP_PKEY_METHOD */
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
@@ -92,7 +91,7 @@ static void ecdh_method(void)
 		EVP_PKEY_meth_free(m);
 }
 
-struct tls_context *tls_context_new(struct keys *keys, const struct cipher *cipher, bool tor_order)
+struct tls_context *tls_context_new(struct keys *keys, bool tor_order)
 {
 	struct tls_context *c = calloc(1, sizeof(*c));
 
@@ -109,8 +108,6 @@ struct tls_context *tls_context_new(struct keys *keys, const struct cipher *ciph
 		tls_context_put(c);
 		return NULL;
 	}
-	if (!tor_order)
-		brief_context(c, cipher);
 	return c;
 }
 
@@ -118,7 +115,6 @@ void tls_context_put(struct tls_context *c)
 {
 	if (!c || --c->refs)
 		return;
-	brief_context_free(c);
 	SSL_CTX_free(c->ssl);
 	link_certs_put(c->certs);
 	free(c);
@@ -141,12 +137,16 @@ static bool name_set(SSL *ssl)
 	return SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-static int ssl_setup(struct shake *s, bool initiator)
+static int shake_setup(struct shake *s, bool initiator)
 {
 	s->ssl = SSL_new(s->context->ssl);
 	s->in = BIO_new(BIO_s_mem());
 	s->out = BIO_new(BIO_s_mem());
-	if (!s->ssl || !s->in || !s->out) {
+	s->said = EVP_MD_CTX_new();
+	s->heard = EVP_MD_CTX_new();
+	if (!s->ssl || !s->in || !s->out || !s->said || !s->heard ||
+	    EVP_DigestInit_ex(s->said, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestInit_ex(s->heard, EVP_sha256(), NULL) != 1) {
 		BIO_free(s->in);
 		BIO_free(s->out);
 		return ERR_FULL;
@@ -172,11 +172,7 @@ int shake_new(struct links *l, struct link *k)
 	k->shake = s;
 	s->context = l->context;
 	s->context->refs++;
-	s->said = EVP_MD_CTX_new();
-	s->heard = EVP_MD_CTX_new();
-	if (!s->said || !s->heard || EVP_DigestInit_ex(s->said, EVP_sha256(), NULL) != 1 ||
-	    EVP_DigestInit_ex(s->heard, EVP_sha256(), NULL) != 1 ||
-	    (k->peer.initiator && ssl_setup(s, true) < 0)) {
+	if (shake_setup(s, k->peer.initiator) < 0) {
 		shake_free(k);
 		return ERR_FULL;
 	}
@@ -189,7 +185,6 @@ void shake_free(struct link *k)
 
 	if (!s)
 		return;
-	brief_free(s->brief);
 	SSL_free(s->ssl);
 	EVP_MD_CTX_free(s->said);
 	EVP_MD_CTX_free(s->heard);
@@ -199,12 +194,14 @@ void shake_free(struct link *k)
 	k->shake = NULL;
 }
 
-static int ssl_step(struct shake *s, const uint8_t *record, size_t len)
+int shake_step(struct shake *s, const uint8_t *record, size_t len)
 {
 	int n;
 
-	if (record && BIO_write(s->in, record, (int)len) != (int)len)
+	if (record &&
+	    (s->in_offset + len > HEARD_MAX || BIO_write(s->in, record, (int)len) != (int)len))
 		return ERR_FULL;
+	s->in_offset += len;
 	ERR_clear_error();
 	n = SSL_do_handshake(s->ssl);
 	if (n == 1)
@@ -216,30 +213,6 @@ static int ssl_step(struct shake *s, const uint8_t *record, size_t len)
 		log_debug("TLS handshake: %s", ERR_reason_error_string(ERR_peek_error()));
 	ERR_clear_error();
 	return ERR_MALFORMED;
-}
-
-int shake_step(struct shake *s, const uint8_t *record, size_t len)
-{
-	if (s->in_offset + len > HEARD_MAX)
-		return ERR_FULL;
-	s->in_offset += len;
-	if (s->brief)
-		return brief_step(s->brief, record, len);
-	if (!s->ssl && (s->brief = brief_begin(s->context, record, len)))
-		return 0;
-	if (!s->ssl && ssl_setup(s, false) < 0)
-		return ERR_FULL;
-	return ssl_step(s, record, len);
-}
-
-size_t shake_take(struct shake *s, uint8_t *to, size_t cap)
-{
-	int n;
-
-	if (s->brief)
-		return brief_take(s->brief, to, cap);
-	n = s->ssl ? BIO_read(s->out, to, (int)cap) : 0;
-	return n > 0 ? (size_t)n : 0;
 }
 
 /* TLS 1.2: the key block (RFC 5246 section 6.3, RFC 5288, RFC 7905). */
@@ -305,16 +278,10 @@ int shake_keys(struct shake *s, bool initiator, struct ctl_conn_keys *keys)
 	struct ctl_tls_dir *server = initiator ? &keys->in : &keys->out;
 
 	memset(keys, 0, sizeof(*keys));
-	keys->in.offset = s->in_offset;
-	keys->out.offset = s->out_offset;
-	if (s->brief) {
-		keys->version = TLS1_3_VERSION;
-		keys->suite = BRIEF_SUITE;
-		brief_secrets(s->brief, client->secret, server->secret);
-		return 0;
-	}
 	keys->version = (uint16_t)SSL_version(s->ssl);
 	keys->suite = (uint16_t)SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(s->ssl));
+	keys->in.offset = s->in_offset;
+	keys->out.offset = s->out_offset;
 	if (keys->version == TLS1_2_VERSION)
 		return keys_12(s, client, server, keys->suite);
 	if (s->secret_len[0] < 32 || s->secret_len[0] != s->secret_len[1])
@@ -326,7 +293,7 @@ int shake_keys(struct shake *s, bool initiator, struct ctl_conn_keys *keys)
 
 int shake_peer_digest(struct shake *s, uint8_t digest[32])
 {
-	X509 *x = s->ssl ? SSL_get0_peer_certificate(s->ssl) : NULL;
+	X509 *x = SSL_get0_peer_certificate(s->ssl);
 	unsigned len = 32;
 
 	return x && X509_digest(x, EVP_sha256(), digest, &len) == 1 ? 0 : ERR_CRYPTO;
@@ -334,10 +301,6 @@ int shake_peer_digest(struct shake *s, uint8_t digest[32])
 
 int shake_export(struct shake *s, const uint8_t cid[32], uint8_t secrets[32])
 {
-	if (s->brief) {
-		brief_export(s->brief, exporter_label, cid, 32, secrets);
-		return 0;
-	}
 	return SSL_export_keying_material(s->ssl, secrets, 32, exporter_label,
 					  sizeof(exporter_label) - 1, cid, 32, 1) == 1
 		       ? 0
