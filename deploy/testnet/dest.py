@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CHUNK = 1 << 18
@@ -31,7 +32,7 @@ def make_file(directory, n):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET /N answers N bytes; PUT /anything answers the SHA-256 of what came."""
+    """GET /N answers N bytes; PUT /anything answers the SHA-256 of what came, PUT /slow begins to read it after 4 s."""
     directory = "."
     lock = threading.Lock()
 
@@ -56,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self):
         left, h = int(self.headers.get("Content-Length", "0")), hashlib.sha256()
+        if self.path == "/slow":
+            time.sleep(4)
         while left:
             block = self.rfile.read(min(CHUNK, left))
             if not block:

@@ -67,10 +67,12 @@ def _headers(s):
     return {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}, rest
 
 
-def get(s, n, host="dest", progress=None):
-    """Downloads n bytes over stream s: (SHA-256 hex, seconds from the request to the last byte, headers)."""
+def get(s, n, host="dest", progress=None, rest_s=0):
+    """Downloads n bytes over stream s: (SHA-256 hex, seconds from the request to the last byte, headers). Nothing is
+    read for the first rest_s."""
     began = time.monotonic()
     s.sendall(f"GET /{n} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+    time.sleep(rest_s)
     headers, block = _headers(s)
     h, left = hashlib.sha256(), n
     while True:
@@ -88,11 +90,11 @@ def get(s, n, host="dest", progress=None):
     return h.hexdigest(), time.monotonic() - began, headers
 
 
-def put(s, n, host="dest", progress=None):
+def put(s, n, host="dest", progress=None, path="sink"):
     """Uploads n random bytes over stream s: (our SHA-256, theirs, seconds to their answer)."""
     block, h, left = os.urandom(CHUNK), hashlib.sha256(), n
     began = time.monotonic()
-    s.sendall(f"PUT /sink HTTP/1.0\r\nHost: {host}\r\nContent-Length: {n}\r\n\r\n".encode())
+    s.sendall(f"PUT /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {n}\r\n\r\n".encode())
     while left:
         part = block[:min(CHUNK, left)]
         h.update(part)
