@@ -44,14 +44,33 @@ void link_secured(struct links *l, uint32_t conn)
 	l->col[conn].state = LINK_HANDSHAKE;
 }
 
+static void done_free(struct links *l, struct link *k)
+{
+	free(k->done);
+	l->mem -= k->done_len;
+	k->done = NULL;
+	k->done_len = 0;
+}
+
+void link_drop(struct links *l, uint32_t conn)
+{
+	struct link *k = &l->col[conn];
+
+	done_free(l, k);
+	free(k->held);
+	free(k->early);
+	free(k->big);
+	l->mem -= link_mem(k);
+	k->held = k->early = k->big = NULL;
+	k->held_len = k->early_len = k->big_len = 0;
+	k->part_len = 0;
+}
+
 void link_stop(struct links *l, uint32_t conn)
 {
 	struct link *k = &l->col[conn];
 
-	free(k->held);
-	free(k->early);
-	free(k->big);
-	free(k->done);
+	link_drop(l, conn);
 	free(k->tag);
 	l->n_open -= k->state == LINK_OPEN;
 	wheel_clear(&l->timers, conn);
@@ -71,6 +90,7 @@ int link_keep(struct links *l, uint32_t conn, const uint8_t *record, size_t len)
 	memcpy(more + k->early_len, record, len);
 	k->early = more;
 	k->early_len += len;
+	l->mem += len;
 	return 0;
 }
 
@@ -85,6 +105,7 @@ int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **d
 	*at = (size_t)offset;
 	k->early = NULL;
 	k->early_len = 0;
+	l->mem -= len;
 	return (int)(len - offset);
 }
 
@@ -161,13 +182,17 @@ static int part_finish(struct links *l, uint32_t conn, uint8_t **data, size_t *l
 		k->big = malloc((size_t)size);
 		if (!k->big)
 			return ERR_FULL;
+		k->big_len = (uint32_t)size;
+		l->mem += k->big_len;
 		memcpy(k->big, stash, k->part_len);
 	}
 	if (!part_fill(k, k->big ? k->big : stash, (size_t)size, data, len))
 		return PART_SHORT;
 	cell_split(c, k->big ? k->big : stash, (size_t)size, k->id_len);
 	k->done = k->big; /* another long cell may begin in this very record */
+	k->done_len = k->big_len;
 	k->big = NULL;
+	k->big_len = 0;
 	k->part_len = 0;
 	k->side ^= 1; /* the finished cell stays where it is until the next call */
 	return PART_WHOLE;
@@ -182,7 +207,7 @@ static void handshake_step(struct link *k, const struct cell *c)
 		k->state = LINK_HELD;
 }
 
-static int hold(struct link *k, const uint8_t *data, size_t len)
+static int hold(struct links *l, struct link *k, const uint8_t *data, size_t len)
 {
 	uint8_t *more;
 
@@ -194,6 +219,7 @@ static int hold(struct link *k, const uint8_t *data, size_t len)
 	memcpy(more + k->held_len, data, len);
 	k->held = more;
 	k->held_len += len;
+	l->mem += len;
 	return 0;
 }
 
@@ -240,10 +266,9 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 	struct link *k = &l->col[conn];
 	int n = 0, rc;
 
-	free(k->done); /* the long cell of the last call has been looked at */
-	k->done = NULL;
+	done_free(l, k);	   /* the long cell of the last call has been looked at */
 	if (k->state == LINK_HELD) /* more records of those that came before the keys */
-		return hold(k, data, len);
+		return hold(l, k, data, len);
 	if (k->state != LINK_HANDSHAKE && k->state != LINK_OPEN)
 		return ERR_NOT_NOW;
 	for (pass_by(k, &data, &len); len && k->state != LINK_HELD; pass_by(k, &data, &len)) {
@@ -259,7 +284,7 @@ int link_in(struct links *l, uint32_t conn, uint8_t *data, size_t len, struct ce
 		if (rc == PART_WHOLE && k->state == LINK_HANDSHAKE)
 			handshake_step(k, c);
 	}
-	return hold(k, data, len) < 0 ? ERR_FULL : n;
+	return hold(l, k, data, len) < 0 ? ERR_FULL : n;
 }
 
 size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data)
@@ -270,5 +295,6 @@ size_t link_take_held(struct links *l, uint32_t conn, uint8_t **data)
 	*data = k->held;
 	k->held = NULL;
 	k->held_len = 0;
+	l->mem -= len;
 	return len;
 }

@@ -49,6 +49,7 @@ struct link {
 	uint32_t early_len;
 	uint8_t *big;  /* an unfinished variable cell longer than the stash */
 	uint8_t *done; /* the long cell that the last call of link_in gave */
+	uint32_t big_len, done_len;
 	uint64_t opened_us, last_in_us, last_out_us, last_leg_us;
 	uint64_t pad_at_us; /* 0: to be drawn */
 	uint8_t *tag;
@@ -66,6 +67,8 @@ struct links {
 	struct link *col;
 	uint8_t *stash; /* two of LINK_STASH bytes per conn */
 	uint32_t n_open;
+	uint64_t
+		mem; /* bytes that links hold beside their rows: of unfinished handshakes, mostly */
 	struct wheel timers;
 };
 
@@ -94,6 +97,13 @@ int link_keep(struct links *l, uint32_t conn, const uint8_t *record, size_t len)
 /* The records from stream offset on; the caller frees *data, of which the rest begins at *at.
  * Length of that rest, or ERR_MALFORMED when the offset was never reached. */
 int link_take_early(struct links *l, uint32_t conn, uint64_t offset, uint8_t **data, size_t *at);
+
+/* Bytes that a link holds beside its row; gives back those of a handshake that is given up. */
+static inline uint64_t link_mem(const struct link *k)
+{
+	return (uint64_t)k->early_len + k->held_len + k->big_len + k->done_len;
+}
+void link_drop(struct links *l, uint32_t conn);
 
 /* Cuts data, which TLS opened, into cells: they point into data or into the link's stash and are
  * valid until the next call for this conn. In LINK_HANDSHAKE all cells are given (for control), and

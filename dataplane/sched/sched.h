@@ -155,5 +155,10 @@ void sched_sleep(struct sched *s, uint32_t conn);
 /* The legs whose oldest cells have waited longest, at most max, longest first; how many. Walks all
  * legs that were ever in use: for emergencies. */
 unsigned sched_oldest(const struct sched *s, uint32_t *legs, unsigned max);
+/* Since when a leg's oldest cell has waited; UINT64_MAX: none does. */
+static inline uint64_t sched_since(const struct sched *s, uint32_t leg)
+{
+	return s->leg[leg].n ? s->slots[s->leg[leg].head].arrival_us : UINT64_MAX;
+}
 
 #endif

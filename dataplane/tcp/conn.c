@@ -420,6 +420,39 @@ uint64_t tcp_mem_all(const struct tcp *t)
 	return t->mem;
 }
 
+uint64_t tcp_since(const struct tcp *t, uint32_t conn)
+{
+	const struct conn *c = &t->conns[conn];
+	uint64_t us = UINT64_MAX;
+
+	if (!slots_live(&t->slots, conn))
+		return us;
+	if (c->tx.head)
+		us = buf_of(c->tx.head)->since_us;
+	if (c->rx.head)
+		us = MIN(us, buf_of(c->rx.head)->since_us);
+	if (c->rx_open)
+		us = MIN(us, buf_of(c->rx_open)->since_us);
+	return us;
+}
+
+unsigned tcp_oldest(const struct tcp *t, uint8_t kind, uint32_t *conns, unsigned max)
+{
+	unsigned n = 0, at;
+
+	for (uint32_t i = 0; max && i < t->slots.n_touched; i++) {
+		uint64_t us = t->conns[i].kind == kind ? tcp_since(t, i) : UINT64_MAX;
+
+		if (us == UINT64_MAX || (n == max && us >= tcp_since(t, conns[n - 1])))
+			continue;
+		n += n < max;
+		for (at = n - 1; at && tcp_since(t, conns[at - 1]) > us; at--)
+			conns[at] = conns[at - 1];
+		conns[at] = i;
+	}
+	return n;
+}
+
 int tcp_info(const struct tcp *t, uint32_t conn, struct tcp_info *info)
 {
 	const struct conn *c = &t->conns[conn];

@@ -124,6 +124,7 @@ struct buf {
 	struct rte_mbuf *next;
 	uint32_t seq; /* of its first byte: sending and reassembly */
 	uint32_t pool;
+	uint64_t since_us; /* it was taken: its first byte has waited about as long */
 };
 static inline struct buf *buf_of(struct rte_mbuf *m)
 {

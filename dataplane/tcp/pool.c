@@ -9,8 +9,9 @@
 static const uint16_t buf_caps[TCP_POOLS] = {640, 2240, 4352, 16704};
 static const uint8_t buf_share[TCP_POOLS] = {20, 20, 20, 40}; /* percent of max_mem */
 
-#define FRAME_MAX 1460 /* payload that fits beside its header: more would cost memory for nothing  \
-			*/
+#define FRAME_MAX                                                                                  \
+	1460 /* payload that fits beside its header: more would cost memory for nothing            \
+	      */
 
 static struct rte_mempool *pool_new(struct tcp *t, const char *what, uint32_t n, uint16_t priv,
 				    uint16_t room)
@@ -83,7 +84,7 @@ struct rte_mbuf *buf_new(struct tcp *t, uint32_t len, uint64_t limit)
 
 		if (UNLIKELY(!m))
 			continue;
-		*buf_of(m) = (struct buf) {.pool = i};
+		*buf_of(m) = (struct buf) {.pool = i, .since_us = t->now_us};
 		t->mem += buf_caps[i];
 		return m;
 	}

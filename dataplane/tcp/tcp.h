@@ -182,6 +182,12 @@ uint64_t tcp_tx_offset(const struct tcp *t, uint32_t conn);
 /* Bytes of buffers held by one conn, and by all (against max_mem). */
 uint64_t tcp_mem(const struct tcp *t, uint32_t conn);
 uint64_t tcp_mem_all(const struct tcp *t);
+/* Since when the oldest buffer of a conn has waited for its reader or its peer; UINT64_MAX: it has
+ * none. */
+uint64_t tcp_since(const struct tcp *t, uint32_t conn);
+/* The conns of a kind whose buffers have waited longest, at most max, longest first; how many.
+ * Walks all conns that were ever in use: for emergencies. */
+unsigned tcp_oldest(const struct tcp *t, uint8_t kind, uint32_t *conns, unsigned max);
 
 /* ---- out ---- */
 /* struct tcp_tx is one segment to send. */

@@ -1,5 +1,5 @@
 /* close.c - the one close path: a circuit frees its column in each room, in the order of the walk,
- * and its id last; legs, links and memory pressure end in it too. */
+ * and its id last; legs and links end in it too, and what memory.c takes away. */
 #include "dataplane/worker/worker.h"
 
 /* Its streams, without a word to the client: the circuit is the word. */
@@ -97,102 +97,4 @@ void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason)
 	cells_flush(w);
 	while (conn_legs(&w->circs, conn) != SLOT_NONE)
 		leg_gone(w, conn_legs(&w->circs, conn), reason);
-}
-
-/* ---- memory ---- */
-#define OLDEST 64 /* circuits that one walk over the legs finds */
-#define WALKS  8
-
-static int64_t memory_used(const struct worker *w)
-{
-	return (int64_t)slots_in_use(&w->sched) * (int64_t)sizeof(struct slot) +
-	       (int64_t)tcp_mem_all(w->tcp) + (int64_t)w->edge.mem;
-}
-
-static int64_t memory_share(const struct worker *w)
-{
-	return MAX(w->params[CTL_PARAM_MAX_MEM], 0) / w->plane->n_workers;
-}
-
-void memory_bound(struct worker *w)
-{
-	w->edge.mem_max = (uint64_t)memory_share(w) / 4 + 1;
-}
-
-/* Whether more than so many twentieths are used, or nearly so many of what TCP's pools hold: a full
- * one stops every connection. */
-static bool memory_short(const struct worker *w, int64_t twentieths)
-{
-	int64_t pools = (int64_t)w->plane->tcp.max_mem;
-
-	return memory_used(w) > memory_share(w) / 20 * twentieths ||
-	       (pools && (int64_t)tcp_mem_all(w->tcp) > pools / 20 * (twentieths - 1));
-}
-
-/* Far ends are cut off at once: what waits for them is what is to be freed. */
-static void circ_reclaim(struct worker *w, uint32_t circ)
-{
-	count(w->counts, worker_memory_killed);
-	while (w->circs.circ[circ].streams != SLOT_NONE)
-		stream_end(w, w->circs.circ[circ].streams, 0, false);
-	circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
-	conns_events(w); /* TCP gives its buffers back when the end of a conn has been heard */
-}
-
-static void leg_reclaim(struct worker *w, uint32_t leg)
-{
-	wid circ = w->circs.leg[leg].circ;
-
-	if (wid_worker(circ) == w->index && circ_check(&w->circs, circ) != SLOT_NONE) {
-		circ_reclaim(w, circ_check(&w->circs, circ));
-	} else {
-		count(w->counts, worker_memory_killed);
-		leg_kill(w, leg, DESTROY_RESOURCELIMIT);
-	}
-}
-
-/* The circuit whose streams hold most, when no cell waits anywhere. */
-static uint32_t heaviest(const struct worker *w)
-{
-	uint64_t most = 0, mem;
-	uint32_t circ = SLOT_NONE;
-
-	for (uint32_t i = 0; i < w->edge.slots.n_touched; i++) {
-		const struct stream *s = &w->edge.stream[i];
-
-		if (s->state == STREAM_FREE || s->state == STREAM_ENDED)
-			continue;
-		mem = s->in.cap + s->out.cap +
-		      (s->conn == SLOT_NONE ? 0 : tcp_mem(w->tcp, s->conn));
-		if (mem <= most)
-			continue;
-		most = mem;
-		circ = s->circ;
-	}
-	return circ;
-}
-
-/* The rule of tor-spec 8.1: whose oldest cell has waited longest goes first. */
-void memory_relieve(struct worker *w)
-{
-	uint32_t legs[OLDEST], circ;
-	unsigned n;
-
-	w->figures->mem_bytes = (uint64_t)memory_used(w);
-	if (!memory_short(w, 20))
-		return;
-	count(w->counts, worker_memory_pressure);
-	for (unsigned walk = 0; walk < WALKS && memory_short(w, 18); walk++) {
-		n = sched_oldest(&w->sched, legs, OLDEST);
-		for (unsigned i = 0; i < n && memory_short(w, 18); i++)
-			if (w->sched.leg[legs[i]]
-				    .n) /* its circuit may have gone with another leg */
-				leg_reclaim(w, legs[i]);
-		if (n)
-			continue;
-		circ = heaviest(w);
-		if (circ == SLOT_NONE)
-			return;
-		circ_reclaim(w, circ);
-	}
 }

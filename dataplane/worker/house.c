@@ -164,8 +164,7 @@ void house_step(struct house *h)
 	for (unsigned i = 0; i < h->n_workers; i++) {
 		worker_turn(&h->workers[i], h->now_us);
 		buckets_refill(&h->workers[i]);
-		if (h->now_us % PUBLISH_US == 0)
-			memory_relieve(&h->workers[i]);
+		memory_watch(&h->workers[i]);
 	}
 	if (!h->sink)
 		house_control_turn(h);
@@ -227,6 +226,25 @@ struct peer_circ *house_create(struct house *h, struct peer_link *l)
 	rng_bytes(&h->rng, payload + 4, TOR1_KEYS);
 	tor1_layer_init(&h->cipher, &c->layers[0], payload + 4);
 	house_cell(h, l, c->id, CELL_CREATE2, payload, sizeof(payload));
+	return c;
+}
+
+struct peer_circ *house_made(struct house *h, struct peer_link *l)
+{
+	struct peer_circ *c = house_create(h, l);
+
+	house_must(house_until(h, &c->created, 20000), "circuit");
+	return c;
+}
+
+struct peer_circ *house_loading(struct house *h, struct peer_link *l)
+{
+	struct peer_circ *c = house_made(h, l);
+
+	h->dest = DEST_SOURCE;
+	house_begin(h, c, 7);
+	house_must(house_until(h, &c->connected, 5000), "stream");
+	h->dest = DEST_ECHO;
 	return c;
 }
 

@@ -152,6 +152,9 @@ uint64_t house_count(const struct house *h, enum count_id id);
 struct peer_link *house_link(struct house *h);
 struct peer_circ *house_create(struct house *h, struct peer_link *l);
 void house_extend(struct house *h, struct peer_circ *c);
+/* A circuit that is there; one with a stream on which DEST_SOURCE sends. */
+struct peer_circ *house_made(struct house *h, struct peer_link *l);
+struct peer_circ *house_loading(struct house *h, struct peer_link *l);
 void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t stream,
 	       const void *body, uint16_t len, bool early);
 void house_begin(struct house *h, struct peer_circ *c, uint16_t stream);

@@ -96,7 +96,21 @@ static bool spill_drain(struct rte_ring *ring, struct spill *s)
 	n = rte_ring_sp_enqueue_burst_elem(ring, s->rows, sizeof(*s->rows), (unsigned)s->n, NULL);
 	memmove(s->rows, s->rows + n, (s->n - n) * sizeof(*s->rows));
 	s->n -= n;
-	return s->n == 0;
+	if (s->n)
+		return false;
+	free(s->rows); /* it was a bad moment */
+	*s = (struct spill) {NULL, 0, 0};
+	return true;
+}
+
+size_t mesh_mem(const struct worker *w)
+{
+	const struct spill *s = w->plane->mesh->spill[w->index];
+	size_t rows = 0;
+
+	for (unsigned i = 0; i < w->plane->mesh->n; i++)
+		rows += s[i].cap;
+	return rows * sizeof(struct mesh_msg);
 }
 
 void mesh_send(struct worker *w, enum mesh_op op, wid to, wid from, uint8_t command,

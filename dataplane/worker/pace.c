@@ -36,7 +36,6 @@ static void publish(struct worker *w)
 	f->n_legs = w->circs.leg_slots.n_used;
 	f->n_streams = w->edge.slots.n_used;
 	f->n_links = w->links.n_open;
-	memory_relieve(w);
 	if (w->now_us - w->port_us >= PORT_STATS_US) {
 		w->port_us = w->now_us;
 		port_stats_of(w->port, w->index);
@@ -79,6 +78,7 @@ void worker_run(struct worker *w)
 			worker_stop(w);
 		worked = worker_turn(w, start);
 		buckets_refill(w);
+		memory_watch(w);
 		publish(w);
 		w->figures->turns++;
 		end = clock_us();

@@ -1,5 +1,6 @@
 /* test_bounds.c - what holds when somebody takes more than his share, says nothing, lies or leaves:
- * control that is silent, clients that flood or do not read, memory, bandwidth, shutdown. */
+ * control that is silent, clients that flood or do not read, shutdown. Memory and bandwidth:
+ * test_limits.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,22 +14,12 @@ static struct house h;
 
 static struct peer_circ *made(struct peer_link *l)
 {
-	struct peer_circ *c = house_create(&h, l);
-
-	assert_true(house_until(&h, &c->created, 20000));
-	return c;
+	return house_made(&h, l);
 }
 
-/* A circuit that downloads. */
 static struct peer_circ *loading(struct peer_link *l)
 {
-	struct peer_circ *c = made(l);
-
-	h.dest = DEST_SOURCE;
-	house_begin(&h, c, 7);
-	assert_true(house_until(&h, &c->connected, 5000));
-	h.dest = DEST_ECHO;
-	return c;
+	return house_loading(&h, l);
 }
 
 static unsigned live(void)
@@ -214,290 +205,6 @@ static void test_queue_full(void **state)
 	}
 }
 
-/* The cells that wait for the client of the one circuit with a next hop. */
-static uint32_t queued_back(void)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < h.workers[0].sched.n_legs; i++)
-		n = MAX(n, h.workers[0].sched.leg[i].n);
-	return n;
-}
-
-/* Whose queue is full says why: of what we pass on, or of what we say ourselves. The bound is what
- * may wait; one cell more is too much (interop C13). */
-static void test_queue_reason(void **state)
-{
-	static const uint8_t payload[CELL_PAYLOAD];
-	static const struct {
-		bool relayed;
-		int64_t high;
-		bool closed;
-		uint8_t reason;
-	} rows[] = {
-		{true, 256, true, DESTROY_RESOURCELIMIT}, /* 1 */
-		{false, 256, true, DESTROY_INTERNAL},	  /* 2 */
-		{false, 40, false, 0},			  /* 3: cellq_high comes first */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct peer_circ *c;
-		struct peer_link *l;
-
-		house_open(&h, 1, 120 + i, NULL);
-		l = house_link(&h);
-		house_param(&h, CTL_PARAM_CELLQ_HIGH, rows[i].high);
-		house_param(&h, CTL_PARAM_CELL_QUEUE_MAX, 50);
-		house_run(&h, 1);
-		h.source = 4 << 20;
-		c = rows[i].relayed ? made(l) : loading(l);
-		if (rows[i].relayed) {
-			house_extend(&h, c);
-			assert_true(house_until(&h, &c->extended, 5000));
-		}
-		l->deaf = true;
-		house_run(&h, rows[i].relayed ? 1 : 1000);
-		for (int k = 0; rows[i].relayed && k < 1000 && queued_back() < 50; k++) {
-			house_cell(&h, h.hop[0].link, h.hop[0].id, CELL_RELAY, payload,
-				   CELL_PAYLOAD);
-			house_run(&h, 3);
-		}
-		if (rows[i].relayed) {
-			assert_int_equal(queued_back(), 50);
-			assert_int_equal(house_count(&h, COUNT_circ_queue_full), 0);
-			house_cell(&h, h.hop[0].link, h.hop[0].id, CELL_RELAY, payload,
-				   CELL_PAYLOAD);
-			house_run(&h, 3);
-		}
-		assert_int_equal(house_count(&h, COUNT_circ_queue_full), rows[i].closed);
-		assert_int_equal(house_count(&h, COUNT_circ_queue_full_out), 0);
-		c->n_layers = rows[i].relayed ? 0 : c->n_layers; /* not deciphered here */
-		house_hear(&h, l);
-		house_run(&h, 500);
-		assert_int_equal(c->destroyed, rows[i].closed);
-		if (rows[i].closed)
-			assert_int_equal(c->destroy_reason, rows[i].reason);
-		house_close(&h);
-	}
-}
-
-/* Memory is short: circuits with the oldest cells go until a tenth is free, others do not feel it.
- */
-static void test_memory(void **state)
-{
-	struct peer_circ *slow[8], *other;
-	unsigned n_dead = 0;
-	int64_t used, bound;
-
-	house_open(&h, 1, 105, NULL);
-	other = made(house_link(&h));
-	house_begin(&h, other, 7);
-	assert_true(house_until(&h, &other->connected, 1000));
-	h.source = 64 << 20;
-	for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
-		slow[i] = loading(house_link(&h));
-		slow[i]->link->deaf = true;
-		house_run(&h, 300);
-	}
-	used = (int64_t)h.workers[0].figures->mem_bytes;
-	bound = used * 3 / 4;
-	house_param(&h, CTL_PARAM_MAX_MEM, bound);
-	house_run(&h, 300);
-	used = (int64_t)h.workers[0].figures->mem_bytes;
-	assert_true(used <= bound);
-	assert_true(house_count(&h, COUNT_worker_memory_killed) > 0);
-	assert_true(live() >= 4); /* not more than was needed */
-	for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
-		house_hear(&h, slow[i]->link);
-		house_run(&h, 50);
-		n_dead += slow[i]->destroyed;
-	}
-	assert_int_equal(n_dead, house_count(&h, COUNT_worker_memory_killed));
-	assert_true(slow[0]->destroyed); /* the oldest */
-	assert_int_equal(slow[0]->destroy_reason, DESTROY_RESOURCELIMIT);
-	assert_true(house_echo(&h, other, 50000, 10000));
-	house_close(&h);
-}
-
-/* Streams that hold bytes while no cell waits: the circuit that holds most goes. */
-static void test_memory_streams(void **state)
-{
-	struct peer_circ *c, *other;
-	struct peer_link *l;
-
-	house_open(&h, 1, 106, NULL);
-	l = house_link(&h);
-	other = made(l);
-	house_begin(&h, other, 7);
-	h.source = 64 << 20;
-	c = loading(l);
-	c->no_sendmes = true; /* its window closes: the far end's bytes wait in TCP */
-	house_run(&h, 1000);
-	assert_int_equal(slots_used(), 0);
-	assert_true(tcp_mem_all(h.workers[0].tcp) > 30000);
-	house_param(&h, CTL_PARAM_MAX_MEM, 20000);
-	house_run(&h, 200);
-	assert_true(c->destroyed);
-	assert_false(other->destroyed);
-	house_param(&h, CTL_PARAM_MAX_MEM, 64 << 20);
-	assert_true(house_echo(&h, other, 20000, 10000));
-	house_close(&h);
-}
-
-/* ---- bandwidth ---- */
-#define RATE 1000000ll
-
-enum flow { FLOW_DOWN, FLOW_IN };
-
-struct moved {
-	uint64_t in, out; /* of links and exits together */
-};
-
-static struct moved moved_by_all(void)
-{
-	struct moved m = {0, 0};
-
-	for (unsigned i = 0; i < h.n_workers; i++) {
-		const struct ctl_figures *f = h.workers[i].figures;
-
-		m.in += f->link_bytes_in + f->exit_bytes_in;
-		m.out += f->link_bytes_out + f->exit_bytes_out;
-	}
-	return m;
-}
-
-/* PADDING that a client would rather send at once. */
-static void flood(struct peer_link *l)
-{
-	static const uint8_t payload[CELL_PAYLOAD];
-
-	for (int k = 0; k < 40 && tcp_unsent(h.tcp, l->conn) < 40000; k++)
-		house_cell(&h, l, 0, CELL_PADDING, payload, CELL_PAYLOAD);
-}
-
-static void flow(struct peer_link **l, unsigned n, enum flow how, unsigned ms)
-{
-	for (unsigned t = 0; t < ms; t += 4) {
-		for (unsigned i = 0; i < n && how == FLOW_IN; i++)
-			flood(l[i]);
-		house_run(&h, 4);
-	}
-}
-
-/* Over four seconds, within 3 %: one worker and two, both ways, each bucket. */
-static void test_rate(void **state)
-{
-	static const struct {
-		unsigned workers, links;
-		enum flow how;
-		enum ctl_param_id rate, burst; /* of RATE; the others are wide open */
-		enum ctl_peer peer;
-		bool is_private, own_use;
-		int64_t want; /* bytes a second, one way; 0: much more than RATE */
-	} rows[] = {
-		{1, 2, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
-		 RATE}, /* 1 */
-		{1, 2, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
-		 RATE}, /* 2 */
-		{2, 4, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
-		 RATE}, /* 3 */
-		{2, 4, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, false, false,
-		 RATE}, /* 4 */
-		{1, 1, FLOW_IN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_CLIENT, false,
-		 false, RATE}, /* 5 */
-		{2, 4, FLOW_DOWN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_CLIENT,
-		 false, false, RATE}, /* 6 */
-		{1, 1, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_CLIENT,
-		 false, false, RATE}, /* 7: each client's own */
-		{1, 3, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_CLIENT,
-		 false, false, 3 * RATE}, /* 8 */
-		{1, 2, FLOW_DOWN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST,
-		 CTL_PEER_UNKNOWN_RELAY, false, false, 2 * RATE}, /* 9 */
-		{1, 1, FLOW_IN, CTL_PARAM_PERCONN_RATE, CTL_PARAM_PERCONN_BURST, CTL_PEER_RELAY,
-		 false, false, 0}, /* 10: known relays have none */
-		{1, 1, FLOW_IN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, true, false,
-		 0}, /* 11: private peers are not counted */
-		{1, 2, FLOW_DOWN, CTL_PARAM_RATE, CTL_PARAM_BURST, CTL_PEER_RELAY, true, false,
-		 0}, /* 12 */
-		{1, 1, FLOW_IN, CTL_PARAM_RELAY_RATE, CTL_PARAM_RELAY_BURST, CTL_PEER_RELAY, false,
-		 true, 0}, /* 13: a link of our own circuits */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct peer_link *l[4];
-		struct moved before, after;
-		uint64_t got;
-
-		house_open(&h, rows[i].workers, 130 + i, NULL);
-		h.judge = rows[i].peer;
-		for (unsigned k = 0; k < rows[i].links; k++)
-			l[k] = house_link(&h);
-		h.source = 256 << 20;
-		for (unsigned k = 0; k < rows[i].links && rows[i].how == FLOW_DOWN; k++)
-			loading(l[k]);
-		for (unsigned k = 0; k < h.workers[0].plane->n_conns && rows[i].own_use; k++)
-			h.workers[0].conn[k].own_use_us = h.now_us;
-		house_param(&h, CTL_PARAM_COUNT_PRIVATE, !rows[i].is_private);
-		house_param(&h, rows[i].burst, RATE / 20);
-		house_param(&h, rows[i].rate, RATE);
-		flow(l, rows[i].links, rows[i].how, 1000);
-		before = moved_by_all();
-		flow(l, rows[i].links, rows[i].how, 4000);
-		after = moved_by_all();
-		got = rows[i].how == FLOW_DOWN ? after.out - before.out : after.in - before.in;
-		if (rows[i].want ? got < (uint64_t)rows[i].want * 4 * 97 / 100 ||
-					   got > (uint64_t)rows[i].want * 4 * 103 / 100
-				 : got < 3 * 4 * RATE / 2)
-			fail_msg("row %zu: %llu bytes a second", i + 1,
-				 (unsigned long long)got / 4);
-		house_close(&h);
-	}
-}
-
-/* Who waits for the same tokens has a fair part of them. */
-static void test_rate_turns(void **state)
-{
-	struct peer_circ *c[2];
-	struct peer_link *l[3];
-	const struct ctl_figures *f;
-	uint64_t links, exits, sum;
-
-	house_open(&h, 1, 107, NULL);
-	for (int i = 0; i < 3; i++)
-		l[i] = house_link(&h);
-	h.source = 64 << 20;
-	for (int i = 0; i < 2; i++)
-		c[i] = loading(l[i]);
-	house_param(&h, CTL_PARAM_COUNT_PRIVATE, 1);
-	house_param(&h, CTL_PARAM_BURST, RATE / 20);
-	house_param(&h, CTL_PARAM_RATE, RATE);
-	house_run(&h, 500);
-	c[0]->bytes_in = c[1]->bytes_in = 0;
-	house_run(&h, 4000);
-	/* Two links of one stream each. */
-	sum = c[0]->bytes_in + c[1]->bytes_in;
-	assert_in_range(c[0]->bytes_in * 100 / sum, 45, 55);
-	assert_true(house_count(&h, COUNT_worker_rate_write) > 0);
-	/* A link that sends all it can leaves the exits their half of what may be read. */
-	f = h.workers[0].figures;
-	flow(l + 2, 1, FLOW_IN, 1000);
-	links = f->link_bytes_in;
-	exits = f->exit_bytes_in;
-	flow(l + 2, 1, FLOW_IN, 4000);
-	links = f->link_bytes_in - links;
-	exits = f->exit_bytes_in - exits;
-	assert_in_range(links + exits, 4 * RATE * 97 / 100, 4 * RATE * 103 / 100);
-	assert_in_range(exits * 100 / (links + exits), 30, 70);
-	assert_true(house_count(&h, COUNT_worker_rate_read) > 0);
-	/* A slow bucket holds nobody for good: none, and all goes on. */
-	house_param(&h, CTL_PARAM_RATE, 1);
-	house_run(&h, 100);
-	house_param(&h, CTL_PARAM_RATE, 0);
-	house_run(&h, 20);
-	made(l[2]);
-	house_close(&h);
-}
-
 /* DESTROY on every circuit, close_notify, FIN: the peer sees all of it. */
 static void test_shutdown(void **state)
 {
@@ -668,11 +375,6 @@ int main(void)
 		cmocka_unit_test(test_slow_client),
 		cmocka_unit_test(test_sniper),
 		cmocka_unit_test(test_queue_full),
-		cmocka_unit_test(test_queue_reason),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_memory_streams),
-		cmocka_unit_test(test_rate),
-		cmocka_unit_test(test_rate_turns),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_bad_record),
 		cmocka_unit_test(test_reset_behind_record),

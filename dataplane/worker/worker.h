@@ -86,6 +86,10 @@ struct plane {
 	struct port port;
 	struct mesh *mesh;
 	struct bucket bucket[N_BUCKETS];
+	struct {
+		_Alignas(CACHE_LINE)
+			int64_t bytes; /* what each worker holds in queues and buffers */
+	} held[CTL_WORKERS];
 	uint64_t refill_us, over[N_BUCKETS]; /* whoever moved refill_us on owns the rest */
 	struct net_config net;
 	struct tcp_config tcp;
@@ -249,8 +253,10 @@ void leg_gone(struct worker *w, uint32_t leg, uint8_t reason);
 void leg_kill(struct worker *w, uint32_t leg, uint8_t reason);
 /* All legs of a conn that is going. */
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
-/* Over MaxMemInQueues: closes circuits with the oldest cells until a tenth is free. */
-void memory_relieve(struct worker *w);
+
+/* ---- memory.c ---- */
+/* Each turn: says what we hold; over MaxMemInQueues frees until a tenth of it is free. */
+void memory_watch(struct worker *w);
 /* MaxMemInQueues was set. */
 void memory_bound(struct worker *w);
 
@@ -358,6 +364,8 @@ void mesh_send(struct worker *w, enum mesh_op op, wid to, wid from, uint8_t comm
 void mesh_in(struct worker *w);
 /* Whether every ring out of here has room for a whole turn. */
 bool mesh_open(const struct worker *w);
+/* Bytes kept aside for full rings. */
+size_t mesh_mem(const struct worker *w);
 void mesh_share_neighbours(struct worker *w, const struct net_neigh *n, unsigned k);
 
 #endif
