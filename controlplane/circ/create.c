@@ -12,12 +12,12 @@ static void create_answer(struct circ *k, uint8_t created, const struct handshak
 				   .scheme = d->scheme,
 				   .flow = d->cc ? CTL_FLOW_CC : CTL_FLOW_FIXED,
 				   .sendme_inc = d->sendme_inc,
-				   .keys_len = HANDSHAKE_KEYS_LEN};
+				   .keys_len = handshake_keys_len(d->scheme)};
 	uint8_t payload[2 + HANDSHAKE_REPLY_MAX];
 	struct circs *c = k->room;
 	int len = d->reply_len;
 
-	memcpy(add.keys, d->keys, HANDSHAKE_KEYS_LEN);
+	memcpy(add.keys, d->keys, add.keys_len);
 	memcpy(k->kh, d->kh, HANDSHAKE_KH_LEN);
 	circ_tag_put(k, add.tag);
 	if (add.legacy)

@@ -125,14 +125,15 @@ static void test_cc(void **state)
 	static const struct {
 		uint8_t ask, grant, after;
 		uint8_t flow, inc;
+		uint8_t scheme; /* asked and granted */
 	} terms[] = {
-		{0, 1, 1, CTL_FLOW_FIXED, 0}, {1, 0, 0, CTL_FLOW_FIXED, 0},
-		{1, 1, 1, CTL_FLOW_CC, 40},   {1, 1, 0, CTL_FLOW_CC, 40},
-		{1, 0, 1, CTL_FLOW_FIXED, 0},
+		{0, 1, 1, CTL_FLOW_FIXED, 0, 0}, {1, 0, 0, CTL_FLOW_FIXED, 0, 0},
+		{1, 1, 1, CTL_FLOW_CC, 40, 0},	 {1, 1, 0, CTL_FLOW_CC, 40, 0},
+		{1, 0, 1, CTL_FLOW_FIXED, 0, 0}, {1, 1, 1, CTL_FLOW_CC, 40, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(terms); i++) {
-		struct handshake_peer peer = {.ask_cc = terms[i].ask};
+		struct handshake_peer peer = {.ask_cc = terms[i].ask, .ask_cgo = terms[i].scheme};
 		struct handshake_client c;
 		struct handshake_done done;
 		uint8_t payload[509] = {0};
@@ -140,7 +141,7 @@ static void test_cc(void **state)
 		struct bytes data;
 		size_t len;
 
-		fake_keys.terms = (struct handshake_terms) {terms[i].grant, 40, 0};
+		fake_keys.terms = (struct handshake_terms) {terms[i].grant, 40, terms[i].scheme};
 		handshake_pool_keys(fake_pool, &fake_keys);
 		memcpy(peer.onion, fake_keys.onion[0].public, 32);
 		assert_int_equal(handshake_begin(&c, HANDSHAKE_NTOR3, &peer, payload + 4, &len), 0);
@@ -155,10 +156,13 @@ static void test_cc(void **state)
 		memcpy(&add, fake_sent[0].body, sizeof(add));
 		assert_int_equal(add.flow, terms[i].flow);
 		assert_int_equal(add.sendme_inc, terms[i].inc);
-		assert_int_equal(add.scheme, 0);
+		assert_int_equal(add.scheme, terms[i].scheme);
+		assert_int_equal(add.keys_len, terms[i].scheme ? 160 : 72);
 		assert_int_equal(created2_get(&data, fake_sent[0].tail, fake_sent[0].len), 0);
 		assert_int_equal(handshake_finish(&c, data.p, data.len, &done), 0);
 		assert_int_equal(done.sendme_inc, terms[i].inc);
+		assert_memory_equal(done.keys, add.keys, add.keys_len);
+		assert_memory_equal(done.kh, add.tag, 20); /* behind the keys (pitfall 21) */
 	}
 	fake_keys.terms = (struct handshake_terms) {0};
 	handshake_pool_keys(fake_pool, &fake_keys);

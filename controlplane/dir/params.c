@@ -11,7 +11,7 @@ const char dir_proto_line[] = "Cons=1-2 "
 			      "LinkAuth=3 "
 			      "Microdesc=1-3 "
 			      "Padding=2 "
-			      "Relay=2-4";
+			      "Relay=2-6";
 
 #define OWN (-1)
 static const struct dir_param_row rows[N_DIR_PARAMS] = {

@@ -80,7 +80,7 @@ static void the_lines_and_their_order(void **state)
 		"LinkAuth=3 "
 		"Microdesc=1-3 "
 		"Padding=2 "
-		"Relay=2-4\n",
+		"Relay=2-6\n",
 		"published 2026-11-23 06:50:50\nfingerprint ",
 		"\nuptime 60\nbandwidth 1000000 2000000 0\nextra-info-digest ",
 		"\nonion-key\n-----BEGIN RSA PUBLIC KEY-----\n",

@@ -84,10 +84,20 @@ int handshake_extensions(const struct handshake_terms *terms, const uint8_t *msg
 
 size_t ext_ask(const struct handshake_peer *peer, uint8_t msg[EXT_ASK_MAX])
 {
-	msg[0] = peer->ask_cc != 0;
-	msg[1] = HANDSHAKE_EXT_CC_REQUEST;
-	msg[2] = 0;
-	return msg[0] ? 3 : 1;
+	static const uint8_t cc[] = {HANDSHAKE_EXT_CC_REQUEST, 0},
+			     cgo[] = {HANDSHAKE_EXT_SUBPROTO, 2, PROTO_RELAY, RELAY_CGO};
+	size_t len = 1;
+
+	msg[0] = (peer->ask_cc != 0) + (peer->ask_cgo != 0);
+	if (peer->ask_cc) {
+		memcpy(msg + len, cc, sizeof(cc));
+		len += sizeof(cc);
+	}
+	if (peer->ask_cgo) {
+		memcpy(msg + len, cgo, sizeof(cgo));
+		len += sizeof(cgo);
+	}
+	return len;
 }
 
 int ext_answered(const struct handshake_peer *peer, const uint8_t *msg, size_t len,
@@ -97,13 +107,14 @@ int ext_answered(const struct handshake_peer *peer, const uint8_t *msg, size_t l
 
 	if (list_read(&f, msg, len))
 		return ERR_MALFORMED;
-	if (!f.cc_answer.p)
-		return 0;
+	if (!f.cc_answer.p) /* CGO is not to be had without it */
+		return peer->ask_cgo ? ERR_NOT_NOW : 0;
 	if (!peer->ask_cc)
 		return ERR_NOT_NOW;
 	if (f.cc_answer.len < 1 || !f.cc_answer.p[0])
 		return ERR_MALFORMED;
 	done->cc = 1;
+	done->scheme = peer->ask_cgo != 0; /* who answers at all has granted it */
 	done->sendme_inc = f.cc_answer.p[0];
 	return 0;
 }

@@ -20,6 +20,7 @@ enum handshake_type {
 #define HANDSHAKE_SKIN_MAX  505 /* of a CREATE2 */
 #define HANDSHAKE_REPLY_MAX 496 /* longest CREATED2 data that any relay takes */
 #define HANDSHAKE_KEYS_LEN  72	/* tor1: Df, Db, Kf, Kb */
+#define HANDSHAKE_CGO_LEN   160 /* CGO: five keys of 16 bytes for each direction */
 #define HANDSHAKE_KH_LEN    20
 #define HANDSHAKE_FAST_LEN  20
 #define HANDSHAKE_NTOR_LEN  84
@@ -50,12 +51,19 @@ struct handshake_keys {
 struct handshake_done {
 	uint16_t reply_len;
 	uint8_t reply[HANDSHAKE_REPLY_MAX];
-	uint8_t keys[HANDSHAKE_KEYS_LEN]; /* digest seeds, then keys; forward first */
-	uint8_t kh[HANDSHAKE_KH_LEN];	  /* for ESTABLISH_INTRO (rend-spec 3.1.1) */
-	uint8_t scheme;			  /* of onion/table.c: 0 tor1, 1 CGO */
-	uint8_t cc;			  /* congestion control was granted */
-	uint8_t sendme_inc;		  /* then, else 0 */
+	uint8_t keys[HANDSHAKE_CGO_LEN]; /* handshake_keys_len() of them; forward first */
+	uint8_t kh[HANDSHAKE_KH_LEN];	 /* for ESTABLISH_INTRO (rend-spec 3.1.1) */
+	uint8_t scheme;			 /* of onion/table.c: 0 tor1, 1 CGO */
+	uint8_t cc;			 /* congestion control was granted */
+	uint8_t sendme_inc;		 /* then, else 0 */
 };
+
+/* Bytes of keys that a scheme of onion/table.c takes out of a handshake; KH is what comes behind
+ * them (interop H13). */
+static inline uint8_t handshake_keys_len(uint8_t scheme)
+{
+	return scheme ? HANDSHAKE_CGO_LEN : HANDSHAKE_KEYS_LEN;
+}
 
 /* A row of the table of handshakes. */
 struct handshake {
@@ -112,7 +120,8 @@ struct handshake_peer {
 	uint8_t rsa_id[20];
 	uint8_t ed_id[32];
 	uint8_t onion[32];
-	uint8_t ask_cc; /* congestion control; the peer may not grant it */
+	uint8_t ask_cc;	 /* congestion control; the peer may not grant it */
+	uint8_t ask_cgo; /* Counter Galois Onion, with it; else the peer refuses */
 };
 struct handshake_client { /* between the two halves; a secret */
 	uint16_t type;

@@ -10,6 +10,7 @@
 #define SKIN_MIN      (SKIN_HEAD + 32)
 #define REPLY_HEAD    64
 #define KEYSTREAM_MAX 512
+#define MATERIAL_LEN  (HANDSHAKE_CGO_LEN + HANDSHAKE_KH_LEN)
 
 static bool last(struct hsk_hash *h, uint8_t *out, size_t len)
 {
@@ -221,10 +222,19 @@ int ntor3_start(struct hsk_talk *t)
 	return 0;
 }
 
+/* How much of the key stream is keys depends on what was agreed. */
+static void keys_take(struct handshake_done *d, const uint8_t material[MATERIAL_LEN])
+{
+	size_t len = handshake_keys_len(d->scheme);
+
+	memcpy(d->keys, material, len);
+	memcpy(d->kh, material + len, HANDSHAKE_KH_LEN);
+}
+
 int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 {
 	uint8_t msg[HANDSHAKE_SKIN_MAX], ours[HANDSHAKE_EXT_REPLY_MAX];
-	uint8_t material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
+	uint8_t material[MATERIAL_LEN];
 	struct ntor3_talk how = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	struct handshake_done d = {0};
 	size_t msg_len, our_len;
@@ -237,8 +247,7 @@ int ntor3_reply(const struct hsk_talk *t, struct handshake_done *done)
 		error = ntor3_seal(t, &how, ours, our_len, d.reply);
 	if (!error) {
 		d.reply_len = (uint16_t)(REPLY_HEAD + our_len);
-		memcpy(d.keys, material, HANDSHAKE_KEYS_LEN);
-		memcpy(d.kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+		keys_take(&d, material);
 		*done = d;
 	}
 	wipe(&d, sizeof(d));
@@ -259,7 +268,7 @@ int ntor3_begin(struct handshake_client *c, uint8_t *skin, size_t *skin_len)
 int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 		 struct handshake_done *done)
 {
-	uint8_t msg[HANDSHAKE_REPLY_MAX], material[HANDSHAKE_KEYS_LEN + HANDSHAKE_KH_LEN];
+	uint8_t msg[HANDSHAKE_REPLY_MAX], material[MATERIAL_LEN];
 	struct ntor3_talk t = {VERIFY, sizeof(VERIFY) - 1, material, sizeof(material)};
 	int error = len > HANDSHAKE_REPLY_MAX ? ERR_MALFORMED : ntor3_close(c, &t, reply, len, msg);
 	struct handshake_done d = {0};
@@ -267,8 +276,7 @@ int ntor3_finish(struct handshake_client *c, const uint8_t *reply, size_t len,
 	if (!error)
 		error = ext_answered(&c->peer, msg, len - REPLY_HEAD, &d);
 	if (!error) {
-		memcpy(d.keys, material, HANDSHAKE_KEYS_LEN);
-		memcpy(d.kh, material + HANDSHAKE_KEYS_LEN, HANDSHAKE_KH_LEN);
+		keys_take(&d, material);
 		*done = d;
 	}
 	wipe(&d, sizeof(d));

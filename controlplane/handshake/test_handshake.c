@@ -463,6 +463,7 @@ static void test_ntor3_messages(void **state)
 
 		k.terms = extension_rows[i].terms;
 		c.peer.ask_cc = extension_rows[i].inc != 0;
+		c.peer.ask_cgo = extension_rows[i].scheme != 0;
 		assert_int_equal(handshake_pair_new(&c.eph), 0);
 		assert_int_equal(ntor3_ask(&c, &t, msg, len, skin), 0);
 		int got = handshake_answer(HANDSHAKE_NTOR3, &k, skin, 128 + len, &server);
@@ -473,8 +474,10 @@ static void test_ntor3_messages(void **state)
 		assert_int_equal(server.scheme, extension_rows[i].scheme);
 		assert_int_equal(handshake_finish(&c, server.reply, server.reply_len, &client), 0);
 		assert_memory_equal(server.keys, client.keys, sizeof(client.keys));
+		assert_memory_equal(server.kh, client.kh, sizeof(client.kh));
 		assert_int_equal(server.sendme_inc, client.sendme_inc);
 		assert_int_equal(server.cc, client.cc);
+		assert_int_equal(server.scheme, client.scheme);
 	}
 	wipe(&k, sizeof(k));
 }
@@ -512,11 +515,23 @@ static void test_answers(void **state)
 }
 
 /* Both sides in our own words: asked, granted or not. */
-static void test_cc(void **state)
+/* Both sides in our own words: asked, granted or not. */
+static void test_terms(void **state)
 {
 	static const struct {
-		bool asked, granted;
-	} rows[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+		int n;
+		bool cc, cgo, grants_cc, grants_cgo;
+		int rc, scheme;
+	} rows[] = {
+		{1, false, false, false, false, 0, 0},
+		{2, false, false, true, true, 0, 0},
+		{3, true, false, false, false, 0, 0},
+		{4, true, false, true, true, 0, 0},
+		{5, true, true, true, true, 0, 1},
+		{6, true, true, true, false, ERR_NOT_NOW, 0},
+		{7, true, true, false, true, ERR_NOT_NOW, 0},
+		{8, false, true, true, true, ERR_NOT_NOW, 0},
+	};
 	struct handshake_keys k = keys;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -524,17 +539,27 @@ static void test_cc(void **state)
 		struct handshake_client c;
 		struct handshake_done server, client;
 		uint8_t skin[HANDSHAKE_SKIN_MAX];
-		size_t len;
+		size_t len, n;
 
-		p.ask_cc = rows[i].asked;
-		k.terms = (struct handshake_terms) {rows[i].granted, 100, 0};
+		p.ask_cc = rows[i].cc;
+		p.ask_cgo = rows[i].cgo;
+		k.terms = (struct handshake_terms) {rows[i].grants_cc, 100, rows[i].grants_cgo};
 		assert_int_equal(handshake_begin(&c, HANDSHAKE_NTOR3, &p, skin, &len), 0);
-		assert_int_equal(handshake_answer(HANDSHAKE_NTOR3, &k, skin, len, &server), 0);
+		if (handshake_answer(HANDSHAKE_NTOR3, &k, skin, len, &server) != rows[i].rc)
+			fail_msg("row %d", rows[i].n);
+		if (rows[i].rc)
+			continue;
 		assert_int_equal(handshake_finish(&c, server.reply, server.reply_len, &client), 0);
-		assert_int_equal(client.cc, rows[i].asked && rows[i].granted);
+		assert_int_equal(client.cc, rows[i].cc && rows[i].grants_cc);
 		assert_int_equal(client.sendme_inc, client.cc ? 100 : 0);
 		assert_int_equal(server.sendme_inc, client.sendme_inc);
-		assert_memory_equal(server.keys, client.keys, sizeof(client.keys));
+		assert_int_equal(client.scheme, rows[i].scheme);
+		assert_int_equal(server.scheme, rows[i].scheme);
+		n = handshake_keys_len(client.scheme);
+		assert_int_equal(n, rows[i].scheme ? 160 : 72);
+		assert_memory_equal(server.keys, client.keys, n);
+		assert_memory_equal(server.kh, client.kh, HANDSHAKE_KH_LEN);
+		assert_memory_not_equal(server.kh, server.keys + n - 20, HANDSHAKE_KH_LEN);
 	}
 	wipe(&k, sizeof(k));
 }
@@ -548,7 +573,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_skin),   cmocka_unit_test(test_refused_types),
 		cmocka_unit_test(test_extensions),   cmocka_unit_test(test_ntor3_messages),
 		cmocka_unit_test(test_many),	     cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_cc),
+		cmocka_unit_test(test_terms),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,11 +4,13 @@
 
 #define KEYS_TICK_S 60
 
-/* What a client may have of us: congestion control unless the consensus turns it off (cc_alg). */
+/* What a client may have of us: congestion control unless the consensus turns it off (cc_alg), and
+ * with it Counter Galois Onion. */
 static struct handshake_terms terms(const struct control *c)
 {
 	return (struct handshake_terms) {
 		.cc = c->config.always_cc || dir_param(c->dir, DIR_PARAM_cc_alg),
+		.cgo = 1,
 		.sendme_inc = (uint8_t)dir_param(c->dir, DIR_PARAM_cc_sendme_inc)};
 }
 
