@@ -21,6 +21,7 @@ static struct uiv *state_of(const struct onion *o, uint32_t circ, bool back)
 
 static void cgo_start(struct onion *o, uint32_t circ, const uint8_t *keys)
 {
+	count(o->counts, onion_cgo);
 	uiv_init(o->cipher, state_of(o, circ, false), keys);
 	uiv_init(o->cipher, state_of(o, circ, true), keys + UIV_KEYS);
 }
