@@ -37,15 +37,17 @@ static struct ready {
 
 static int skin_of(struct load *ld, struct circ *c, uint8_t *skin, size_t *len)
 {
+	struct handshake_peer peer = ld->relay.keys;
 	const struct ready *r;
 
+	peer.ask_cc = ld->opt.cc;
 	if (!ld->recreate)
-		return handshake_begin(c->shake, ld->opt.handshake, &ld->relay.keys, skin, len);
+		return handshake_begin(c->shake, ld->opt.handshake, &peer, skin, len);
 	if (!ready) {
 		ready = calloc(READY_SKINS, sizeof(*ready));
 		for (unsigned i = 0; ready && i < READY_SKINS; i++)
-			handshake_begin(&ready[i].shake, ld->opt.handshake, &ld->relay.keys,
-					ready[i].skin, &ready[i].len);
+			handshake_begin(&ready[i].shake, ld->opt.handshake, &peer, ready[i].skin,
+					&ready[i].len);
 	}
 	if (!ready)
 		return ERR_FULL;
@@ -164,6 +166,10 @@ static void created(struct load *ld, uint32_t i, uint8_t command, const uint8_t 
 		load_fail(ld, "circuit %u: the relay's half of the handshake does not hold", i);
 		return;
 	}
+	if (ld->opt.cc && !done.cc)
+		load_fail(ld, "the relay does not grant congestion control");
+	c->cc = done.cc;
+	c->inc = done.cc ? done.sendme_inc : 100;
 	tor1_layer_init(&ld->cipher, &c->layer, done.keys);
 	wipe(&done, sizeof(done));
 	if (ld->recreate)

@@ -5,10 +5,12 @@
 
 #include "dataplane/wire/begin.h"
 
+#include <stdlib.h>
+
 #define MAGIC	      0x524c4431u
 #define STREAM_HEAD   8
-#define CIRC_WINDOW   1000
-#define CIRC_STEP     100
+#define CIRC_WINDOW   1000 /* with congestion control too: ours does not grow */
+#define TAGS	      1024 /* SENDMEs outstanding at most: that many cells, if each has one */
 #define STREAM_WINDOW 500
 #define STREAM_STEP   50
 #define CHUNK	      16384
@@ -71,6 +73,12 @@ void exit_begin(struct load *ld, uint32_t i)
 	addr_text(&ld->opt.address.ip, b.host);
 	len = begin_put(&b, body, sizeof(body));
 	c->package = c->deliver = 0;
+	if (!c->tags)
+		c->tags = calloc(TAGS, sizeof(*c->tags));
+	if (!c->tags) {
+		load_fail(ld, "no memory for the tags of a circuit");
+		return;
+	}
 	for (unsigned k = 0; k < ld->opt.n_streams; k++) {
 		struct stream *s = stream_of(ld, i, k);
 
@@ -103,12 +111,12 @@ static void data(struct load *ld, uint32_t i, const struct relay_msg *m, const u
 
 	ld->sum.cells[DOWN]++;
 	stream_check(ld, m->body, m->len, &s->got, &s->phase_in, DOWN);
-	if (++c->deliver == CIRC_STEP) {
+	if (++c->deliver == c->inc) {
 		c->deliver = 0;
 		memcpy(body + 3, tag, SHA1_LEN);
 		circuit_say(ld, i, RELAY_SENDME, 0, body, sizeof(body), false, ignored);
 	}
-	if (++s->deliver == STREAM_STEP) {
+	if (!c->cc && ++s->deliver == STREAM_STEP) {
 		s->deliver = 0;
 		circuit_say(ld, i, RELAY_SENDME, m->stream_id, NULL, 0, false, ignored);
 	}
@@ -119,16 +127,25 @@ static void sendme(struct load *ld, uint32_t i, const struct relay_msg *m)
 	struct circ *c = &ld->circ[i];
 
 	if (m->stream_id) {
+		if (c->cc)
+			load_fail(ld, "circuit %u: a stream SENDME beside congestion control", i);
 		stream_of(ld, i, m->stream_id - 1u)->package += STREAM_STEP;
 	} else {
-		const uint8_t *want = c->tags[c->n_acked % ARRAY_LEN(c->tags)];
+		const uint8_t *want = c->tags[c->n_acked % TAGS];
 
 		if (c->n_acked == c->n_tags || m->len < 3 + SHA1_LEN || m->body[0] != 1 ||
 		    memcmp(m->body + 3, want, SHA1_LEN))
 			load_fail(ld, "circuit %u: a SENDME without the tag that it must have", i);
 		c->n_acked++;
-		c->package += CIRC_STEP;
+		c->package += c->inc;
 	}
+	middle_flow(ld, i);
+}
+
+/* XON's rate is not kept: the relay says XOFF again if that was too fast. */
+static void heard_flow(struct load *ld, uint32_t i, const struct relay_msg *m)
+{
+	stream_of(ld, i, m->stream_id - 1u)->package = m->command == RELAY_XON ? STREAM_WINDOW : 0;
 	middle_flow(ld, i);
 }
 
@@ -147,6 +164,8 @@ void exit_cell(struct load *ld, uint32_t i, uint8_t *payload)
 		data(ld, i, &m, tag);
 	else if (m.command == RELAY_SENDME)
 		sendme(ld, i, &m);
+	else if ((m.command == RELAY_XOFF || m.command == RELAY_XON) && m.stream_id && c->cc)
+		heard_flow(ld, i, &m);
 	else if (m.command == RELAY_CONNECTED && m.stream_id)
 		connected(ld, i, stream_of(ld, i, m.stream_id - 1u));
 	else if (m.command == RELAY_END)
@@ -174,11 +193,11 @@ static bool put_data(struct load *ld, uint32_t i, uint8_t *p)
 	relay_msg_head(payload, RELAY_DATA, (uint16_t)(k + 1), RELAY_BODY);
 	stream_put(ld, payload + RELAY_HEAD, RELAY_BODY, s->sent, s->phase_out);
 	s->sent += RELAY_BODY;
-	s->package--;
+	s->package -= !c->cc; /* there XOFF says when none may go */
 	c->package--;
 	tor1_client_seal(&ld->cipher, &c->layer, 0, payload, tag);
-	if (++c->n_data_out % CIRC_STEP == 0)
-		memcpy(c->tags[c->n_tags++ % ARRAY_LEN(c->tags)], tag, SHA1_LEN);
+	if (++c->n_data_out % c->inc == 0)
+		memcpy(c->tags[c->n_tags++ % TAGS], tag, SHA1_LEN);
 	cell_head_put(p, c->id, CELL_RELAY);
 	return true;
 }

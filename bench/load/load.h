@@ -30,6 +30,7 @@ struct options {
 	uint16_t handshake;			       /* of the first hop */
 	unsigned n_links, n_circs, n_sinks, n_streams; /* streams: of one circuit */
 	unsigned direction;
+	bool cc;	 /* exit: congestion control is asked for, and must be granted */
 	unsigned window; /* cells under way on one circuit and direction (middle) */
 	unsigned flight; /* cells under way in all; 0: as many as the windows allow */
 	unsigned run;	 /* cells of one circuit behind each other */
@@ -108,8 +109,10 @@ struct circ {
 	int32_t package, deliver; /* DATA cells that may go; that came since the last SENDME */
 	uint32_t n_data_out;
 	uint16_t n_tags, n_acked;
-	uint8_t tags[11][SHA1_LEN];
-	uint16_t turn; /* which stream is next */
+	uint8_t inc;		   /* cells that a SENDME stands for */
+	bool cc;		   /* congestion control: no stream SENDMEs */
+	uint8_t (*tags)[SHA1_LEN]; /* of cells that SENDMEs must prove; exit.c */
+	uint16_t turn;		   /* which stream is next */
 	struct handshake_client *shake;
 	uint8_t proof[64]; /* what the sink must have answered */
 };

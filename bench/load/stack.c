@@ -256,6 +256,8 @@ void stack_stop(struct load *ld)
 	tcp_fini(ld->tcp);
 	port_close(&ld->port);
 	cipher_fini(&ld->cipher);
-	for (unsigned i = 0; i < ld->opt.n_circs; i++)
+	for (unsigned i = 0; i < ld->opt.n_circs; i++) {
 		free(ld->circ[i].shake); /* of those still asked for */
+		free(ld->circ[i].tags);
+	}
 }
