@@ -32,14 +32,14 @@ static void half_derive(struct tls *t, const struct tls_suite *suite, struct tls
 static void half_start(struct tls *t, const struct tls_suite *suite, struct tls_half *h,
 		       const struct tls_keys_dir *keys)
 {
-	h->seq = keys->seq;
 	if (suite->version == VERSION_13) {
 		memcpy(h->secret, keys->secret, hash_len(suite->hash));
 		half_derive(t, suite, h);
-		return;
+	} else {
+		memcpy(h->iv, keys->iv, suite->fixed_iv_len);
+		aead_key_init(t->cipher, &h->key, suite->aead, keys->secret);
 	}
-	memcpy(h->iv, keys->iv, suite->fixed_iv_len);
-	aead_key_init(t->cipher, &h->key, suite->aead, keys->secret);
+	tls_half_at(h, keys->seq);
 }
 
 void tls_half_update(struct tls *t, const struct tls_suite *suite, struct tls_half *h)
@@ -51,7 +51,7 @@ void tls_half_update(struct tls *t, const struct tls_suite *suite, struct tls_ha
 	memcpy(h->secret, next, hash_len(suite->hash));
 	wipe(next, sizeof(next));
 	half_derive(t, suite, h);
-	h->seq = 0;
+	tls_half_at(h, 0);
 }
 
 int tls_start(struct tls *t, uint32_t conn, const struct tls_keys *keys)

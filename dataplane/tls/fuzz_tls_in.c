@@ -45,7 +45,7 @@ static size_t seal_as_peer(uint8_t type, uint8_t *record, size_t len)
 	tls_aad_12(&c->out, type, len, aad);
 	aead_seal(&cipher, &c->out.key, nonce, is_13 ? record : aad, is_13 ? RECORD_HEAD : AAD_12,
 		  data, sealed);
-	c->out.seq++;
+	tls_half_at(&c->out, c->out.seq + 1);
 	return c->head_len + sealed + AEAD_TAG;
 }
 

@@ -52,13 +52,12 @@ static struct tls_got failed(struct tls *t, struct tls_conn *c, enum tls_why why
 static enum tls_why open_13(struct tls *t, struct tls_conn *c, uint8_t *record,
 			    const struct record *head, struct inner *inner)
 {
-	uint8_t nonce[AEAD_NONCE], *data = record + RECORD_HEAD;
+	uint8_t *data = record + RECORD_HEAD;
 	size_t len = head->len - AEAD_TAG;
 
 	if (head->type != RECORD_DATA)
 		return TLS_BAD_TYPE;
-	tls_nonce(&c->in, nonce);
-	if (aead_open(t->cipher, &c->in.key, nonce, record, RECORD_HEAD, data, len))
+	if (aead_open(t->cipher, &c->in.key, c->in.nonce, record, RECORD_HEAD, data, len))
 		return TLS_BAD_TAG;
 	if (len > TLS_PAYLOAD_MAX + 1)
 		return TLS_BAD_LENGTH;
@@ -111,7 +110,7 @@ static enum tls_why open_record(struct tls *t, struct tls_conn *c, uint8_t *reco
 		return TLS_SEQ_END;
 	why = is_13 ? open_13(t, c, record, &head, inner) : open_12(t, c, record, &head, inner);
 	if (why == TLS_FINE)
-		c->in.seq++;
+		tls_half_at(&c->in, c->in.seq + 1);
 	return why;
 }
 

@@ -22,6 +22,10 @@ const struct tls_suite *tls_suite_find(uint16_t version, uint16_t id);
 /* One direction. */
 struct tls_half {
 	_Alignas(CACHE_LINE) uint64_t seq;
+	/* The nonce at seq, and the head of the last record sealed: what the cipher reads whole has
+	 * stood here for a while, and need not wait for its pieces on their way to the cache. */
+	uint8_t nonce[16];
+	uint8_t head[8];
 	uint8_t iv[AEAD_NONCE];
 	uint8_t secret[HASH_MAX]; /* 1.3 only: the traffic secret, for KeyUpdate */
 	struct aead_key key;
@@ -81,8 +85,14 @@ void tls_half_update(struct tls *t, const struct tls_suite *suite, struct tls_ha
 /* The nonce of the record that h is at, where it follows from the sequence number alone. */
 static inline void tls_nonce(const struct tls_half *h, uint8_t nonce[AEAD_NONCE])
 {
-	memcpy(nonce, h->iv, AEAD_NONCE);
-	be64_put(nonce + 4, be64_get(nonce + 4) ^ h->seq);
+	memcpy(nonce, h->iv, 4);
+	be64_put(nonce + 4, be64_get(h->iv + 4) ^ h->seq);
+}
+/* Another sequence number. */
+static inline void tls_half_at(struct tls_half *h, uint64_t seq)
+{
+	h->seq = seq;
+	tls_nonce(h, h->nonce);
 }
 /* seq | type | version | length: what a 1.2 record authenticates (RFC 5246 6.2.3.3). */
 #define AAD_12 13

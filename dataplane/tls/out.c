@@ -19,13 +19,14 @@ static bool is_gcm(const struct tls_conn *c)
 
 static size_t seal_13(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *record, size_t len)
 {
-	uint8_t nonce[AEAD_NONCE];
+	struct tls_half *h = &c->out;
 	size_t body_len = len + 1 + AEAD_TAG;
 
-	record_put(record, (struct record) {RECORD_DATA, VERSION_12, body_len});
+	if (be16_get(h->head + 3) != body_len)
+		record_put(h->head, (struct record) {RECORD_DATA, VERSION_12, body_len});
+	memcpy(record, h->head, RECORD_HEAD);
 	record[RECORD_HEAD + len] = type;
-	tls_nonce(&c->out, nonce);
-	aead_seal(t->cipher, &c->out.key, nonce, record, RECORD_HEAD, record + RECORD_HEAD,
+	aead_seal(t->cipher, &h->key, h->nonce, h->head, RECORD_HEAD, record + RECORD_HEAD,
 		  len + 1);
 	return RECORD_HEAD + body_len;
 }
@@ -33,13 +34,13 @@ static size_t seal_13(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *
 static size_t seal_12(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *record, size_t len)
 {
 	const unsigned explicit_len = c->suite->explicit_nonce_len;
-	uint8_t nonce[AEAD_NONCE], aad[AAD_12];
+	const uint8_t *nonce = c->out.nonce;
 	size_t body_len = explicit_len + len + AEAD_TAG;
+	uint8_t aad[AAD_12];
 
 	record_put(record, (struct record) {type, VERSION_12, body_len});
 	/* An iv of 4 bytes is padded with zeroes, so this gives salt and sequence number. The one
 	 * record that OpenSSL sealed before us took its explicit part at random. */
-	tls_nonce(&c->out, nonce);
 	memcpy(record + RECORD_HEAD, nonce + AEAD_NONCE - explicit_len, explicit_len);
 	tls_aad_12(&c->out, type, len, aad);
 	aead_seal(t->cipher, &c->out.key, nonce, aad, sizeof(aad), record + c->head_len, len);
@@ -59,7 +60,7 @@ static size_t seal(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *rec
 	}
 	n = c->suite->version == VERSION_13 ? seal_13(t, c, type, record, len)
 					    : seal_12(t, c, type, record, len);
-	c->out.seq++;
+	tls_half_at(&c->out, c->out.seq + 1);
 	count(t->counts, tls_records_out);
 	return n;
 }

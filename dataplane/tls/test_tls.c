@@ -68,7 +68,7 @@ static size_t forge(uint8_t type, const void *text, size_t len, size_t pad, uint
 	tls_aad_12(&c->out, type, len, aad);
 	aead_seal(&cipher, &c->out.key, nonce, is_13 ? record : aad, is_13 ? RECORD_HEAD : AAD_12,
 		  data, sealed);
-	c->out.seq++;
+	tls_half_at(&c->out, c->out.seq + 1);
 	return c->head_len + sealed + AEAD_TAG;
 }
 
@@ -248,7 +248,7 @@ static uint8_t alert_made(void)
 	assert_int_equal(aead_open(&cipher, &peer->in.key, nonce, is_13 ? small : aad,
 				   is_13 ? RECORD_HEAD : AAD_12, data, 2 + is_13),
 			 0);
-	peer->in.seq++;
+	tls_half_at(&peer->in, peer->in.seq + 1);
 	return data[1];
 }
 
