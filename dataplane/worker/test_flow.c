@@ -125,6 +125,40 @@ static void test_growth(void **state)
 	house_close(&h);
 }
 
+/* What a download makes of a path of 100 ms, with congestion control and beside it with fixed
+ * windows: told in bytes of virtual seconds; every byte arrives. */
+static void test_goodput(void **state)
+{
+	static const struct {
+		uint32_t loss_ppm;
+		uint64_t total;
+	} rows[] = {{0, 32 << 20}, {10000, 4 << 20}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct wire_impair wire = {.delay_us = 50000, .loss_ppm = rows[i].loss_ppm};
+		uint64_t rate[2];
+
+		for (unsigned cc = 0; cc <= 1; cc++) {
+			struct peer_circ *c;
+			uint64_t at_us;
+
+			house_open(&h, 1, 390 + i, &wire);
+			h.source = rows[i].total;
+			c = begun(house_link(&h), cc ? 31 : 0, DEST_SOURCE);
+			at_us = h.now_us;
+			assert_true(house_until(&h, &c->ended, 240000));
+			assert_int_equal(c->bytes_in, rows[i].total);
+			assert_true(c->hash_in == h.source_hash);
+			rate[cc] = rows[i].total * 1000 / ((h.now_us - at_us) / 1000);
+			house_close(&h);
+		}
+		print_message(
+			"100 ms, loss %u ppm: %llu bytes a second with fixed windows, %llu with "
+			"congestion control\n",
+			rows[i].loss_ppm, (unsigned long long)rate[0], (unsigned long long)rate[1]);
+	}
+}
+
 /* One wrong word about what came, and the circuit is closed. */
 static void test_lies(void **state)
 {
@@ -325,10 +359,10 @@ static void test_we_say(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_ways), cmocka_unit_test(test_growth),
-		cmocka_unit_test(test_lies),	  cmocka_unit_test(test_sniper),
-		cmocka_unit_test(test_they_say),  cmocka_unit_test(test_they_may_not),
-		cmocka_unit_test(test_we_say),
+		cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_goodput),	     cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_sniper),	     cmocka_unit_test(test_they_say),
+		cmocka_unit_test(test_they_may_not), cmocka_unit_test(test_we_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
