@@ -75,6 +75,10 @@ struct circ_settings {
 	X(create_malformed, "CREATE cells that do not parse or have a type that is refused")       \
 	X(create_failed, "handshakes that failed")                                                 \
 	X(create_denied, "CREATE cells of addresses that make too many circuits")                  \
+	X(skins_ntor, "ntor handshakes that relays asked for")                                     \
+	X(skins_ntor3, "ntor_v3 handshakes that relays asked for")                                 \
+	X(drops_ntor, "of the former, let fall because too many wait")                             \
+	X(drops_ntor3, "of the latter, likewise")                                                  \
 	X(create_overload, "handshakes refused because too many wait")                             \
 	X(create_open, "circuits opened")                                                          \
 	X(create_stale, "handshakes done for a circuit that was gone")                             \

@@ -55,12 +55,25 @@ static void create_fast(struct circ *k, struct bytes payload)
 	wipe(&d, sizeof(d));
 }
 
-static void create2(struct circ *k, struct bytes payload)
+/* What relays ask for and what is let fall of it; of clients nothing is noted (interop H10). */
+static void skin_note(struct circ *k, bool dropped)
+{
+	struct circ_figures *f = &k->room->figures;
+
+	if (k->skin == HANDSHAKE_NTOR)
+		++*(dropped ? &f->drops_ntor : &f->skins_ntor);
+	else if (k->skin == HANDSHAKE_NTOR3)
+		++*(dropped ? &f->drops_ntor3 : &f->skins_ntor3);
+}
+
+static void create2(struct circ *k, struct bytes payload, bool from_relay)
 {
 	struct circ_figures *f = &k->room->figures;
 	struct create2 skin;
 	int error = create2_get(&skin, payload.p, payload.len);
 
+	k->skin = !error && from_relay ? skin.type : 0;
+	skin_note(k, false);
 	/* FAST has a cell of its own; the pool knows what else is refused. */
 	if (!error && skin.type == HANDSHAKE_FAST)
 		error = ERR_MALFORMED;
@@ -72,6 +85,7 @@ static void create2(struct circ *k, struct bytes payload)
 	if (!error)
 		return;
 	if (error == ERR_FULL || error == ERR_NOT_NOW) {
+		skin_note(k, true);
 		f->create_overload++;
 		circ_shut(k, DESTROY_RESOURCELIMIT);
 	} else {
@@ -117,7 +131,7 @@ void circ_in_create(const struct circ_in *m)
 	} else if (b->command == CELL_CREATE_FAST) {
 		create_fast(k, m->tail);
 	} else if (b->command == CELL_CREATE2) {
-		create2(k, m->tail);
+		create2(k, m->tail, peer && peer->kind != CTL_PEER_CLIENT);
 	} else {
 		c->figures.create_malformed++;
 		circ_shut(k, DESTROY_TORPROTOCOL);
@@ -137,6 +151,7 @@ void circ_handshake_done(void *arg, const struct handshake_result *r)
 	if (!r->error) {
 		create_answer(k, CELL_CREATED2, &r->done);
 	} else if (r->error == ERR_FULL) {
+		skin_note(k, true);
 		c->figures.create_overload++;
 		circ_shut(k, DESTROY_RESOURCELIMIT);
 	} else {

@@ -18,6 +18,7 @@ struct circ {
 	struct circs *room;
 	wid conn;	 /* the link it came over */
 	uint64_t ticket; /* of its handshake while that is under way */
+	uint16_t skin;	 /* its type, when a relay asked for it; else 0 */
 	bool open;	 /* CIRC_ADD has gone */
 	bool waiting;	 /* for a link to the next relay; create is held */
 	bool extending;	 /* CIRC_EXTEND has gone */

@@ -227,6 +227,29 @@ static void test_full(void **state)
 	assert_int_equal(fake_sent[1].arg, DESTROY_HIBERNATING);
 }
 
+/* What relays ask for is noted, and what is let fall of it; of clients nothing. */
+static void test_skins(void **state)
+{
+	struct handshake_limits none = {.n_most = 0};
+	const struct circ_figures *f = circ_figures(fake_circs);
+	struct handshake_client c;
+	uint8_t payload[509] = {0};
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 2)
+			handshake_pool_limits(fake_pool, &none);
+		fake.peer.kind = i == 0 ? CTL_PEER_CLIENT : CTL_PEER_UNKNOWN_RELAY;
+		skin_make(&c, HANDSHAKE_NTOR, payload);
+		fake_n_sent = 0;
+		fake_create(ID, CELL_CREATE2, payload, sizeof(payload));
+		fake_run(1);
+		fake_up(CTL_CIRC_CLOSED, ID, 0, NULL, NULL, 0);
+		assert_int_equal(f->skins_ntor, i);
+		assert_int_equal(f->drops_ntor, i == 2);
+	}
+	assert_int_equal(f->skins_ntor3, 0);
+}
+
 /* What dos/ says of the address: asked for each CREATE, told of a queue that was full. */
 static void test_defences(void **state)
 {
@@ -368,7 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(test_refused), WITH(test_fast),	 WITH(test_create2), WITH(test_cc),
 		WITH(test_races),   WITH(test_replay),	 WITH(test_full),    WITH(test_rendezvous),
-		WITH(test_many),    WITH(test_defences),
+		WITH(test_many),    WITH(test_defences), WITH(test_skins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,8 +135,31 @@ bool dir_wants_selftest(const struct dir *d, int family);
  * then every 12 h. Tell when one was done. */
 bool dir_wants_bandwidth_test(const struct dir *d, int64_t now);
 void dir_bandwidth_test_done(struct dir *d, int64_t now);
-/* Overload (S10): the descriptor says so for 72 h. */
-void dir_note_overload(struct dir *d, int64_t now);
+/* Sums so far of what is published of padding and overload (S10, S11, P9), once a second. */
+#define DIR_PADDING(X) /* as padding-counts has them, in its order */                              \
+	X(DIR_WRITE_DROP, "write-drop")                                                            \
+	X(DIR_WRITE_PAD, "write-pad")                                                              \
+	X(DIR_WRITE_TOTAL, "write-total")                                                          \
+	X(DIR_READ_DROP, "read-drop")                                                              \
+	X(DIR_READ_PAD, "read-pad")                                                                \
+	X(DIR_READ_TOTAL, "read-total")                                                            \
+	X(DIR_ENABLED_READ_PAD, "enabled-read-pad")                                                \
+	X(DIR_ENABLED_READ_TOTAL, "enabled-read-total")                                            \
+	X(DIR_ENABLED_WRITE_PAD, "enabled-write-pad")                                              \
+	X(DIR_ENABLED_WRITE_TOTAL, "enabled-write-total")
+enum dir_padding {
+#define X(id, name) id,
+	DIR_PADDING(X) N_DIR_PADDING
+#undef X
+};
+struct dir_events {
+	uint64_t padding[N_DIR_PADDING];      /* cells */
+	uint64_t pad_timers;		      /* now: links whose padding is timed */
+	uint64_t read_limited, write_limited; /* times that BandwidthRate held us back */
+	uint64_t memory, no_port, no_conn;    /* times that memory, source ports, conns ran out */
+	uint64_t skins, skins_dropped;	      /* ntor handshakes of relays: asked, and let fall */
+};
+void dir_count_events(struct dir *d, int64_t now, const struct dir_events *e);
 void dir_set_hibernating(struct dir *d, bool hibernating);
 /* Bytes that links and exits have moved since the last call, from the figures of the dataplane;
  * once a second. They become the observed bandwidth and the histories (S1, S2). */

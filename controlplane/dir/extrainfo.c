@@ -20,6 +20,7 @@ int extrainfo_build(const struct dir *d, const struct own_document *o, struct te
 		bwhist_line(t, "read-history", &d->read, rate);
 		bwhist_line(t, "dirreq-write-history", &d->dir_written, rate);
 		bwhist_line(t, "dirreq-read-history", &d->dir_read, rate);
+		stats_lines(t, &d->stats, d->config, o->published);
 	}
 	error = own_sign(d, t, sha1);
 	if (!error)

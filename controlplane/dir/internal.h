@@ -30,6 +30,32 @@ void bwhist_line(struct text *t, const char *keyword, const struct bwhist *b, ui
 void bwhist_save(const struct bwhist *b, const char *data_dir, const char *kind);
 void bwhist_load(struct bwhist *b, const char *data_dir, const char *kind, int64_t now);
 
+/* ---- padding and overload (stats.c; S10, S11, P9) ---- */
+struct stats {
+	struct dir_events last;
+	/* padding: this interval, and the last one as it is told */
+	uint64_t padding[N_DIR_PADDING], published[N_DIR_PADDING];
+	uint64_t max_timers, published_timers;
+	int64_t padding_ends, padding_at; /* padding_at 0: nothing to tell */
+	/* overload: hours in which there was some, 0: none */
+	int64_t general_hour, limits_hour, conns_hour;
+	uint64_t n_read, n_written; /* minutes that a limit held us back */
+	int64_t read_at, written_at;
+	uint64_t skins, skins_dropped; /* of this period */
+	int64_t assess_at;
+};
+struct stats_rules {
+	bool padding;
+	int64_t skin_scale, skin_period_s; /* overload_onionskin_ntor_*: thousandths of a percent */
+};
+void stats_add(struct stats *s, const struct dir_events *e, const struct stats_rules *r,
+	       int64_t now);
+/* padding-counts, overload-ratelimits, overload-fd-exhausted, each where there is something to say.
+ */
+void stats_lines(struct text *t, const struct stats *s, const struct config *c, int64_t now);
+/* For overload-general; 0: none in the last 72 hours. */
+int64_t stats_overload_hour(const struct stats *s, int64_t now);
+
 /* ---- our own documents (descriptor.c, extrainfo.c) ---- */
 struct own_document { /* what both say */
 	int64_t published;
@@ -152,7 +178,7 @@ struct dir {
 	char *policy, *policy6;
 	struct addr reached[2]; /* the published IPv4 and IPv6 address that was proven reachable */
 	bool hibernating;
-	int64_t overload_at;
+	struct stats stats;
 
 	unsigned n_answers; /* alive */
 	uint64_t n_requests, n_bytes_served;

@@ -12,7 +12,6 @@
 #define BANDWIDTH_EARLY_S 86400
 #define BANDWIDTH_TEST_S  30 /* from the test's first cell until its seconds are counted */
 #define LOOK_S		  60
-#define OVERLOAD_S	  (72 * 3600)
 #define DIR_RATE_MIN	  51200
 #define TEST_RATE	  51200
 #define TEST_EVERY_S	  (12 * 3600)
@@ -153,8 +152,8 @@ static void document_fill(const struct dir *d, struct own_document *o, int64_t n
 	o->hibernating = d->hibernating;
 	o->tunnelled_dir = serves_directory(c);
 	o->extra_stats = c->extra_info_statistics;
-	if (d->overload_at && now - d->overload_at < OVERLOAD_S)
-		o->overload_hour = d->overload_at - d->overload_at % 3600;
+	if (c->overload_statistics)
+		o->overload_hour = stats_overload_hour(&d->stats, now);
 	o->policy = d->policy ? d->policy : "reject *:*\n";
 	o->policy6 = d->policy6;
 }
@@ -394,13 +393,6 @@ void dir_set_policy(struct dir *d, const char *lines, const char *ipv6_summary)
 void dir_keys_changed(struct dir *d)
 {
 	publish_dirty(d, "rotated keys");
-}
-
-void dir_note_overload(struct dir *d, int64_t now)
-{
-	if (!d->overload_at || now - d->overload_at >= 3600)
-		publish_dirty(d, "overloaded");
-	d->overload_at = now;
 }
 
 void dir_set_hibernating(struct dir *d, bool hibernating)

@@ -381,6 +381,137 @@ static void history(void **state)
 	world_close(&w);
 }
 
+/* ---- padding and overload ---- */
+static const char *stats_text(const struct stats *s, const struct config *c, int64_t now)
+{
+	static char kept[1024];
+	struct text t = {0};
+
+	stats_lines(&t, s, c, now);
+	snprintf(kept, sizeof(kept), "%s", t.p ? t.p : "");
+	text_free(&t);
+	return kept;
+}
+
+#define DAY 86400
+static void padding_counts(void **state)
+{
+	struct config c = {.padding_statistics = true, .overload_statistics = true};
+	struct stats_rules r = {.padding = true, .skin_scale = 1000, .skin_period_s = 21600};
+	struct dir_events e = {.pad_timers = 7};
+	struct stats s = {.padding_ends = 0};
+
+	for (unsigned i = 0; i < N_DIR_PADDING; i++)
+		e.padding[i] = 123456789; /* of before us */
+	stats_add(&s, &e, &r, T0);
+	e.padding[DIR_WRITE_TOTAL] += 10001;
+	e.padding[DIR_READ_TOTAL] += 20000;
+	e.padding[DIR_READ_PAD] += 1;
+	e.pad_timers = 9;
+	stats_add(&s, &e, &r, T0 + 100);
+	e.pad_timers = 3;
+	stats_add(&s, &e, &r, T0 + DAY - 1);
+	assert_string_equal(stats_text(&s, &c, T0 + DAY - 1), "");
+	stats_add(&s, &e, &r, T0 + DAY);
+	assert_string_equal(
+		stats_text(&s, &c, T0 + DAY) + strlen("padding-counts 2026-11-24 06:00:00"),
+		" (86400 s) bin-size=10000 write-drop=0 write-pad=0 write-total=20000 read-drop=0 "
+		"read-pad=10000 read-total=20000 enabled-read-pad=0 enabled-read-total=0 "
+		"enabled-write-pad=0 enabled-write-total=0 max-chanpad-timers=9\n");
+	c.padding_statistics = false;
+	assert_string_equal(stats_text(&s, &c, T0 + DAY), "");
+	c.padding_statistics = true;
+	/* Sums that began anew with another dataplane, and only one direction: nothing to tell. */
+	memset(&e, 0, sizeof(e));
+	e.padding[DIR_READ_TOTAL] = 5;
+	stats_add(&s, &e, &r, T0 + DAY + 5);
+	assert_int_equal(s.padding[DIR_READ_TOTAL], 5);
+	stats_add(&s, &e, &r, T0 + 2 * DAY);
+	assert_string_equal(stats_text(&s, &c, T0 + 2 * DAY), "");
+	/* PaddingStatistics 0 while the interval ends */
+	e.padding[DIR_READ_TOTAL] += 5;
+	e.padding[DIR_WRITE_TOTAL] += 5;
+	r.padding = false;
+	stats_add(&s, &e, &r, T0 + 3 * DAY);
+	assert_string_equal(stats_text(&s, &c, T0 + 3 * DAY), "");
+}
+
+static void overload(void **state)
+{
+	const int64_t hour = T0 - T0 % 3600;
+	struct config c = {
+		.overload_statistics = true, .bandwidth_rate = 1000, .bandwidth_burst = 2000};
+	struct stats_rules r = {.skin_scale = 1000, .skin_period_s = 21600};
+	struct dir_events e = {.read_limited = 5};
+	struct stats s = {.padding_ends = 0};
+	char want[256];
+	struct text when = {0};
+
+	stats_add(&s, &e, &r, T0);
+	assert_string_equal(stats_text(&s, &c, T0), "");
+	assert_int_equal(stats_overload_hour(&s, T0), 0);
+	/* once a minute, each way for itself */
+	for (int64_t t = T0 + 1; t <= T0 + 121; t++) {
+		e.read_limited++;
+		e.write_limited += t == T0 + 50;
+		stats_add(&s, &e, &r, t);
+	}
+	e.no_conn++;
+	stats_add(&s, &e, &r, T0 + 122);
+	text_time(&when, hour);
+	snprintf(want, sizeof(want),
+		 "overload-ratelimits 1 %s 1000 2000 3 1\noverload-fd-exhausted 1 %s\n", when.p,
+		 when.p);
+	assert_string_equal(stats_text(&s, &c, T0 + 122), want);
+	snprintf(want, sizeof(want), "overload-fd-exhausted 1 %s\n", when.p);
+	assert_string_equal(stats_text(&s, &c, hour + 24 * 3600), want);
+	assert_string_equal(stats_text(&s, &c, hour + 72 * 3600), "");
+	c.overload_statistics = false;
+	assert_string_equal(stats_text(&s, &c, T0 + 122), "");
+	text_free(&when);
+	/* memory, ports */
+	for (unsigned i = 0; i < 2; i++) {
+		s.general_hour = 0;
+		++*(i ? &e.memory : &e.no_port);
+		stats_add(&s, &e, &r, T0 + 4000);
+		assert_int_equal(stats_overload_hour(&s, T0 + 4000), hour + 3600);
+		assert_int_equal(stats_overload_hour(&s, hour + 73 * 3600 - 1), hour + 3600);
+		assert_int_equal(stats_overload_hour(&s, hour + 73 * 3600), 0);
+	}
+}
+
+/* A hundredth of a thousand handshakes at least, at the end of a period. */
+static void overload_skins(void **state)
+{
+	static const struct {
+		uint64_t asked, dropped;
+		int64_t scale, after_s;
+		bool over;
+	} rows[] = {
+		{999, 999, 1000, 21600, false},	   {1000, 9, 1000, 21600, false},
+		{1000, 10, 1000, 21600, true},	   {1000, 10, 1000, 21599, false},
+		{100000, 999, 1000, 21600, false}, {100000, 1000, 1000, 21600, true},
+		{1000, 0, 0, 21600, true},	   {1000, 999, 100000, 21600, false},
+		{1000, 1000, 100000, 21600, true},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct stats_rules r = {.skin_scale = rows[i].scale, .skin_period_s = 21600};
+		struct dir_events e = {.skins = 5};
+		struct stats s = {.padding_ends = 0};
+
+		stats_add(&s, &e, &r, T0);
+		e.skins += rows[i].asked;
+		e.skins_dropped += rows[i].dropped;
+		stats_add(&s, &e, &r, T0 + 10);
+		stats_add(&s, &e, &r, T0 + rows[i].after_s);
+		if ((stats_overload_hour(&s, T0 + rows[i].after_s) != 0) != rows[i].over)
+			fail_msg("row %u", i);
+		if (rows[i].over) /* and the count began anew */
+			assert_int_equal(s.skins, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +521,9 @@ int main(void)
 		cmocka_unit_test(another_address),
 		cmocka_unit_test(listed_there_already),
 		cmocka_unit_test(bandwidth),
+		cmocka_unit_test(padding_counts),
+		cmocka_unit_test(overload),
+		cmocka_unit_test(overload_skins),
 		cmocka_unit_test(history),
 	};
 

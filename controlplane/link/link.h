@@ -119,8 +119,9 @@ struct links_stats {
 	uint64_t tls_failed, handshake_failed, timed_out, refused_full, refused_dos, dial_failed,
 		dial_cached;
 	uint64_t identity_mismatch, stray_messages, reused, door_full, retired;
-	uint64_t link_proto[6];	 /* opened, by version */
-	uint64_t tls_version[2]; /* 1.2, 1.3 */
+	uint64_t link_proto[6];	   /* opened, by version */
+	uint64_t dialled_proto[6]; /* of these, by us */
+	uint64_t tls_version[2];   /* 1.2, 1.3 */
 	uint32_t n_links, n_handshakes, n_dials;
 	uint32_t n_clients, n_relays; /* open now */
 };

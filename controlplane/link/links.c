@@ -262,6 +262,7 @@ void link_open(struct links *l, struct link *k)
 	}
 	(*(k->peer.initiator ? &l->stats.opened_out : &l->stats.opened_in))++;
 	l->stats.link_proto[k->peer.link_proto]++;
+	l->stats.dialled_proto[k->peer.link_proto] += k->peer.initiator;
 	if (k->peer.kind != CTL_PEER_CLIENT)
 		reach_opened(l, k);
 }

@@ -58,7 +58,9 @@ struct control {
 	int64_t said_skew_s;
 	unsigned
 		replays_due; /* workers that have not yet told all that was open when we attached */
-	struct ops_sums counted; /* what dir/ has been told of traffic */
+	struct ops_sums counted;	  /* what dir/ has been told of traffic */
+	struct circ_figures at_heartbeat; /* what the last one told, likewise the next */
+	uint64_t unrecognized_said;
 };
 
 /* ---- clock.c: the only place of control's own that reads clocks ---- */
@@ -103,6 +105,12 @@ struct defend_figures {
 };
 struct defend_figures defend_figures(struct control *c);
 void defend_heartbeat(struct control *c);
+
+/* ---- heartbeat.c ---- */
+/* Tells dir/ what it publishes of padding and overload; once a second. */
+void heartbeat_count(struct control *c, int64_t now_s);
+/* The lines of the rooms, behind that of ops/. */
+void heartbeat_say(struct control *c);
 
 /* ---- reach.c: links, as dir/, origin/ and circ/ ask for them ---- */
 int reach_open(struct control *c);

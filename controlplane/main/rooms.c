@@ -136,7 +136,7 @@ static int open_pool(struct control *c)
 
 static void heartbeat(void *arg)
 {
-	defend_heartbeat(arg);
+	heartbeat_say(arg);
 }
 
 static int open_ops(struct control *c)
@@ -266,6 +266,7 @@ void rooms_tick(struct control *c)
 	links_tick(c->links);
 	rotate_tick(c, now_s);
 	count_traffic(c, now_s);
+	heartbeat_count(c, now_s);
 	dir_tick(c->dir, now_s);
 	reach_tick(c, now_s);
 }

@@ -191,6 +191,18 @@ static bool is_denied(struct tcp *t, const struct in *in, uint64_t now_us)
 	return true;
 }
 
+/* Whether one more cannot be taken now: it is not wanted, or all slots are in use. */
+static bool no_place(struct tcp *t)
+{
+	if (!t->accepting)
+		tcp_count(t, not_accepting);
+	else if (slots_full(&t->slots))
+		tcp_count(t, no_conn);
+	else
+		return false;
+	return true;
+}
+
 static void half_ack(struct tcp *t, uint32_t i, struct in *in, uint64_t now_us)
 {
 	struct half f = t->halves[i];
@@ -210,10 +222,8 @@ static void half_ack(struct tcp *t, uint32_t i, struct in *in, uint64_t now_us)
 		return;
 	}
 	/* Kept: the peer's data will ask again. */
-	if (!t->accepting || slots_full(&t->slots)) {
-		tcp_count(t, not_accepting);
+	if (no_place(t))
 		return;
-	}
 	half_free(t, i);
 	accept_in(t, in, &syn, f.iss, t->listeners[f.listener].kind, rtt, now_us);
 }
@@ -278,10 +288,8 @@ void listen_in(struct tcp *t, const struct in *in, uint64_t now_us)
 
 		if (is_denied(t, in, now_us))
 			return;
-		if (!t->accepting || slots_full(&t->slots)) {
-			tcp_count(t, not_accepting);
+		if (no_place(t))
 			return;
-		}
 		tcp_count(t, cookies_good);
 		accept_in(t, &copy, &syn, in->h.ack - 1, l->kind, 0, now_us);
 		return;

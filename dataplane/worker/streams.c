@@ -159,6 +159,7 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 	if (UNLIKELY(s->rated))
 		edge_spent(&w->edge, stream, len, w->now_us);
 	w->figures->exit_bytes_in += len;
+	count(w->counts, edge_data_packed);
 	if (s->state == STREAM_OPEN)
 		exit_moved(w, s->conn, WAY_IN, len);
 	return true;
