@@ -260,8 +260,14 @@ static void sense_ready(struct bare *b, struct words *m, uint8_t x)
 }
 static void sense_circ_add(struct bare *b, struct words *m, uint8_t x)
 {
-	struct ctl_circ_add a = {
-		.created = CELL_CREATED2, .legacy = x & 1, .keys_len = x == 255 ? 161 : TOR1_KEYS};
+	struct ctl_circ_add a = {.created = CELL_CREATED2,
+				 .legacy = x & 1,
+				 .flow = x >> 1 & 1,
+				 .sendme_inc = x >> 1 & 31,
+				 .scheme = x >> 6,
+				 .keys_len = x == 255 ? 161
+					     : x >> 6 ? CGO_KEYS
+						      : TOR1_KEYS};
 
 	word_put(m, &a, sizeof(a));
 }
@@ -372,15 +378,18 @@ void bare_do_relay(struct bare *b, struct reader *r)
 	uint8_t which = rd_u8(r), command = rd_u8(r), stream = rd_u8(r), times = rd_u8(r);
 	uint16_t len = rd_u16(r);
 	uint8_t payload[CELL_PAYLOAD] = {0}, copy[CELL_PAYLOAD], tag[SHA1_LEN] = {0};
+	enum relay_format format = RELAY_V0;
 	uint32_t circ = circ_check(&b->w->circs, pick(b->circ, which & 127));
 	size_t n = MIN(rd_left(r), (size_t)(len & 255));
 	const uint8_t *bytes = rd_bytes(r, n);
 
 	if (r->bad)
 		return;
-	relay_msg_head(payload, command, stream & 15, len % (RELAY_BODY + 8));
+	if (circ != SLOT_NONE)
+		format = onion_format(&b->w->onion, circ);
+	relay_msg_write(payload, format, command, stream & 15, len % (RELAY_BODY + 8));
 	if (bytes)
-		memcpy(payload + RELAY_HEAD, bytes, n);
+		memcpy(payload + relay_body_at(format, command), bytes, n);
 	for (unsigned i = 0; i <= times; i++) {
 		if (circ == SLOT_NONE || b->w->circs.circ[circ].state != CIRC_OPEN)
 			break;

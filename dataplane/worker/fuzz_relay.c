@@ -1,5 +1,5 @@
-/* fuzz_relay.c - relay messages for us on an open circuit: every command, length and stream id,
- * with streams of all three kinds of far end behind it. */
+/* fuzz_relay.c - relay messages for us on open circuits, of tor1 and of CGO: every command, length
+ * and stream id, with streams of all three kinds of far end behind it. */
 #include "dataplane/worker/bare.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -36,13 +36,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		bare_do_relay, bare_do_relay, bare_do_relay, bare_do_relay,
 		bare_do_relay, do_answer,     do_write,	     bare_do_turn,
 	};
+	static const uint8_t cgo[4 + CGO_KEYS] = {0, 2, 0, CGO_KEYS};
 	struct reader r = reader_of(data, len);
 	struct bare *b = bare_begin(true);
 
 	b->h.answer = ANSWER_TCP;
 	b->h.dest = DEST_ECHO;
-	for (uint32_t i = 0; i < 3; i++)
-		bare_cell(b, 0, HOUSE_CIRC_ID + i, CELL_CREATE2, NULL, 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		b->h.cc_inc = i == 2 ? 31 : 0;
+		bare_cell(b, 0, HOUSE_CIRC_ID + i, CELL_CREATE2, i == 2 ? cgo : NULL,
+			  i == 2 ? sizeof(cgo) : 0);
+	}
 	for (unsigned i = 0; i < 200 && rd_left(&r) > 1; i++)
 		acts[rd_u8(&r) & 7](b, &r);
 	b->h.holds = b->h.n_kept = 0;

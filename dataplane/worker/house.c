@@ -213,9 +213,11 @@ struct peer_link *house_link(struct house *h)
 struct peer_circ *house_create(struct house *h, struct peer_link *l)
 {
 	struct peer_circ *c = &h->circ[h->n_circs++];
-	uint8_t payload[4 + TOR1_KEYS] = {0, 2, 0, TOR1_KEYS};
+	uint16_t n_keys = h->cgo ? CGO_KEYS : TOR1_KEYS;
+	uint8_t payload[4 + CGO_KEYS] = {0, 2};
 
 	*c = (struct peer_circ) {.link = l,
+				 .cgo = h->cgo,
 				 .id = HOUSE_CIRC_ID + h->n_circs - 1,
 				 .n_layers = 1,
 				 .window = 1000,
@@ -223,9 +225,13 @@ struct peer_circ *house_create(struct house *h, struct peer_link *l)
 				 .cc = h->cc_inc != 0,
 				 .hash_in = 1,
 				 .hash_out = 1};
-	rng_bytes(&h->rng, payload + 4, TOR1_KEYS);
-	tor1_layer_init(&h->cipher, &c->layers[0], payload + 4);
-	house_cell(h, l, c->id, CELL_CREATE2, payload, sizeof(payload));
+	be16_put(payload + 2, n_keys);
+	rng_bytes(&h->rng, payload + 4, n_keys);
+	if (h->cgo)
+		cgo_layer_init(&h->cipher, &c->outer, payload + 4);
+	else
+		tor1_layer_init(&h->cipher, &c->layers[0], payload + 4);
+	house_cell(h, l, c->id, CELL_CREATE2, payload, 4u + n_keys);
 	return c;
 }
 
@@ -265,7 +271,7 @@ bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned l
 	for (unsigned i = 0; i < limit_ms * 1000 / STEP_US; i++) {
 		while (c->bytes_out < bytes && c->n_data_out < c->window &&
 		       c->n_data_out < c->n_data_in + 400) {
-			uint64_t some = 1 + rng_below(&h->rng, RELAY_BODY);
+			uint64_t some = 1 + rng_below(&h->rng, house_most(c));
 			uint16_t len = (uint16_t)MIN(bytes - c->bytes_out, some);
 
 			rng_bytes(&h->rng, body, len);

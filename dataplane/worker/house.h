@@ -51,6 +51,8 @@ struct peer_circ {
 	uint16_t end_stream;
 	unsigned n_connected, n_ended;
 	struct tor1_layer layers[2];
+	struct cgo_layer outer; /* in place of the first, where cgo */
+	bool cgo;
 	struct tor1_layer *inner; /* service: what the client's second layer is here */
 	unsigned n_data_in, n_data_out, window;
 	unsigned inc; /* DATA cells that a SENDME stands for */
@@ -95,6 +97,7 @@ struct house {
 	unsigned n_links, n_circs;
 	bool sink;	/* the peer knows no TLS: it takes what comes and is silent */
 	uint8_t cc_inc; /* circuits made from now on have congestion control, with this increment */
+	bool cgo;	/* and CGO */
 	bool hop_silent;   /* the next hop keeps what it is asked */
 	enum house_eager { /* how a client's link begins */
 			   EAGER_NOT,
@@ -157,6 +160,15 @@ struct peer_circ *house_made(struct house *h, struct peer_link *l);
 struct peer_circ *house_loading(struct house *h, struct peer_link *l);
 void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t stream,
 	       const void *body, uint16_t len, bool early);
+/* How messages of the last hop stand in this circuit's cells; the longest body of DATA. */
+static inline enum relay_format house_format(const struct peer_circ *c)
+{
+	return c->cgo && c->n_layers == 1 ? RELAY_V1 : RELAY_V0;
+}
+static inline uint16_t house_most(const struct peer_circ *c)
+{
+	return relay_body_max(house_format(c), RELAY_DATA);
+}
 void house_begin(struct house *h, struct peer_circ *c, uint16_t stream);
 /* Sends DATA cells until n bytes went out and the same came back, within the windows. */
 bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned limit_ms);

@@ -82,13 +82,16 @@ static void hears_cell(struct house *h, const struct ctl_head *c, const uint8_t 
 /* The client's handshake data are the keys themselves. */
 static void hears_create(struct house *h, const struct ctl_head *c, const uint8_t *body, size_t len)
 {
+	const uint8_t *data = body + sizeof(struct ctl_circ_create) + 4;
+	uint8_t n_keys = be16_get(data - 2) == CGO_KEYS ? CGO_KEYS : TOR1_KEYS;
 	struct ctl_circ_add add = {.created = CELL_CREATED2,
-				   .keys_len = TOR1_KEYS,
+				   .scheme = n_keys == CGO_KEYS ? ONION_CGO : ONION_TOR1,
+				   .keys_len = n_keys,
 				   .flow = h->cc_inc ? CTL_FLOW_CC : CTL_FLOW_FIXED,
 				   .sendme_inc = h->cc_inc};
 	static const uint8_t answer[2];
 
-	memcpy(add.keys, body + sizeof(struct ctl_circ_create) + 4, TOR1_KEYS);
+	memcpy(add.keys, data, n_keys);
 	house_down(h, wid_worker(c->id), CTL_CIRC_ADD, c->id, 0, &add, sizeof(add), answer, 2);
 }
 

@@ -92,18 +92,61 @@ static void peer_hello(struct house *h, uint32_t conn)
 }
 
 /* ---- circuits ---- */
+/* For the last hop: through all layers. */
+static void circ_seal(struct house *h, struct peer_circ *c, uint8_t command, uint8_t *payload,
+		      uint8_t tag[SHA1_LEN])
+{
+	if (!c->cgo) {
+		tor1_client_seal(&h->cipher, c->layers, c->n_layers - 1, payload, tag);
+	} else if (c->n_layers == 1) {
+		cgo_client_seal(&h->cipher, &c->outer, command, payload, tag);
+	} else {
+		tor1_client_seal(&h->cipher, &c->layers[1], 0, payload, tag);
+		cgo_client_pass(&h->cipher, &c->outer, command, payload);
+	}
+}
+
+/* Takes the relay's layer off; true when what is there is its own word. */
+static bool outer_open(struct house *h, struct peer_circ *c, uint8_t *payload,
+		       uint8_t tag[SHA1_LEN])
+{
+	if (c->cgo)
+		return cgo_client_open(&h->cipher, &c->outer, CELL_RELAY, payload, tag);
+	aes_ctr_run(&h->cipher, &c->layers[0].back, payload, payload, CELL_PAYLOAD);
+	return tor1_recognize(&h->cipher, &c->layers[0].back_digest, payload, tag);
+}
+
+/* The layer that recognises a payload, or negative. */
+static int circ_open(struct house *h, struct peer_circ *c, uint8_t *payload, uint8_t tag[SHA1_LEN])
+{
+	if (!c->n_layers)
+		return ERR_CRYPTO;
+	if (outer_open(h, c, payload, tag))
+		return 0;
+	if (c->n_layers == 1)
+		return ERR_CRYPTO;
+	return tor1_client_open(&h->cipher, &c->layers[1], 1, payload, tag) == 0 ? 1 : ERR_CRYPTO;
+}
+
+static uint16_t tag_len(const struct peer_circ *c)
+{
+	return house_format(c) == RELAY_V1 ? UIV_TAG : SHA1_LEN;
+}
+
 void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t stream,
 	       const void *body, uint16_t len, bool early)
 {
-	uint8_t payload[CELL_PAYLOAD] = {0}, tag[SHA1_LEN];
+	uint8_t payload[CELL_PAYLOAD] = {0}, tag[SHA1_LEN] = {0};
+	uint8_t cell = early ? CELL_RELAY_EARLY : CELL_RELAY;
+	unsigned at = relay_body_at(house_format(c), command);
 
-	relay_msg_head(payload, command, stream, len);
+	relay_msg_write(payload, house_format(c), command, stream, len);
 	if (len)
-		memcpy(payload + RELAY_HEAD, body, len);
-	tor1_client_seal(&h->cipher, c->layers, c->n_layers - 1, payload, tag);
+		memcpy(payload + at, body, MIN(len, CELL_PAYLOAD - at));
+	circ_seal(h, c, cell, payload, tag);
 	if (command == RELAY_DATA && ++c->n_data_out % c->inc == 0)
 		memcpy(c->tags[c->n_tags++ % ARRAY_LEN(c->tags)], tag, 20);
-	house_cell(h, c->link, c->id, early ? CELL_RELAY_EARLY : CELL_RELAY, payload, CELL_PAYLOAD);
+	house_cell(h, c->link, c->id, cell, payload, CELL_PAYLOAD);
 }
 
 void house_begin(struct house *h, struct peer_circ *c, uint16_t stream)
@@ -123,7 +166,7 @@ void house_destroy(struct house *h, struct peer_circ *c)
 static void hears_data(struct house *h, struct peer_circ *c, const struct relay_msg *m,
 		       const uint8_t *tag)
 {
-	uint8_t sendme[RELAY_SENDME_LEN] = {1, 0, 20};
+	uint8_t sendme[RELAY_SENDME_LEN] = {1, 0, (uint8_t)tag_len(c)};
 
 	c->bytes_in += m->len;
 	c->hash_in = house_fold(c->hash_in, m->body, m->len);
@@ -131,8 +174,8 @@ static void hears_data(struct house *h, struct peer_circ *c, const struct relay_
 	if (c->no_sendmes)
 		return;
 	if (c->n_data_in % c->inc == 0) {
-		memcpy(sendme + 3, tag, 20);
-		house_say(h, c, RELAY_SENDME, 0, sendme, sizeof(sendme), false);
+		memcpy(sendme + 3, tag, tag_len(c));
+		house_say(h, c, RELAY_SENDME, 0, sendme, 3 + tag_len(c), false);
 	}
 	if (c->cc)
 		return;
@@ -172,9 +215,9 @@ static void hears_message(struct house *h, struct peer_circ *c, const struct rel
 		c->n_layers = 2;
 	}
 	if (m->command == RELAY_SENDME && !m->stream_id) {
-		house_must(m->len == RELAY_SENDME_LEN && c->n_acked < c->n_tags &&
+		house_must(m->len == 3 + tag_len(c) && c->n_acked < c->n_tags &&
 				   !memcmp(m->body + 3, c->tags[c->n_acked++ % ARRAY_LEN(c->tags)],
-					   20),
+					   tag_len(c)),
 			   "SENDME tag");
 		c->window += c->inc;
 	}
@@ -218,12 +261,14 @@ static void service_hears(struct house *h, struct peer_circ *c, uint8_t *payload
 	uint8_t tag[SHA1_LEN];
 	struct relay_msg m;
 
-	aes_ctr_run(&h->cipher, &c->layers[0].back, payload, payload, CELL_PAYLOAD);
-	if (tor1_recognize(&h->cipher, &c->layers[0].back_digest, payload, tag)) {
-		house_must(relay_msg_get(&m, payload) == 0, "message");
+	if (outer_open(h, c, payload, tag)) {
+		house_must(relay_msg_read(&m, payload, house_format(c)) == 0, "message");
 		hears_message(h, c, &m, tag);
 	} else if (far_end(h, c->inner, payload)) {
-		aes_ctr_run(&h->cipher, &c->layers[0].fwd, payload, payload, CELL_PAYLOAD);
+		if (c->cgo)
+			cgo_client_pass(&h->cipher, &c->outer, CELL_RELAY, payload);
+		else
+			aes_ctr_run(&h->cipher, &c->layers[0].fwd, payload, payload, CELL_PAYLOAD);
 		house_cell(h, c->link, c->id, CELL_RELAY, payload, CELL_PAYLOAD);
 	}
 }
@@ -232,11 +277,14 @@ static void circ_hears(struct house *h, struct peer_circ *c, uint8_t *payload)
 {
 	uint8_t tag[SHA1_LEN];
 	struct relay_msg m;
+	int hop;
 
 	if (c->inner) {
 		service_hears(h, c, payload);
-	} else if (tor1_client_open(&h->cipher, c->layers, c->n_layers, payload, tag) < 0 ||
-		   relay_msg_get(&m, payload) < 0) {
+		return;
+	}
+	hop = circ_open(h, c, payload, tag);
+	if (hop < 0 || relay_msg_read(&m, payload, c->cgo && !hop ? RELAY_V1 : RELAY_V0) < 0) {
 		c->destroyed = true;
 		c->destroy_reason = 255; /* not ours: the cipher streams are out of step */
 	} else {
