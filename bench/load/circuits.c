@@ -41,6 +41,7 @@ static int skin_of(struct load *ld, struct circ *c, uint8_t *skin, size_t *len)
 	const struct ready *r;
 
 	peer.ask_cc = ld->opt.cc;
+	peer.ask_cgo = ld->opt.cgo;
 	if (!ld->recreate)
 		return handshake_begin(c->shake, ld->opt.handshake, &peer, skin, len);
 	if (!ready) {
@@ -170,7 +171,7 @@ static void created(struct load *ld, uint32_t i, uint8_t command, const uint8_t 
 		load_fail(ld, "the relay does not grant congestion control");
 	c->cc = done.cc;
 	c->inc = done.cc ? done.sendme_inc : 100;
-	tor1_layer_init(&ld->cipher, &c->layer, done.keys);
+	layer_start(ld, c, &done);
 	wipe(&done, sizeof(done));
 	if (ld->recreate)
 		again(ld, i);
@@ -186,14 +187,13 @@ void circuit_say(struct load *ld, uint32_t i, uint8_t command, uint16_t stream, 
 		 uint16_t len, bool early, uint8_t tag[SHA1_LEN])
 {
 	struct circ *c = &ld->circ[i];
-	uint8_t payload[CELL_PAYLOAD] = {0};
+	uint8_t payload[CELL_PAYLOAD] = {0}, cell = early ? CELL_RELAY_EARLY : CELL_RELAY;
 
-	relay_msg_head(payload, command, stream, len);
+	relay_msg_write(payload, layer_format(c), command, stream, len);
 	if (len)
-		memcpy(payload + RELAY_HEAD, body, len);
-	tor1_client_seal(&ld->cipher, &c->layer, 0, payload, tag);
-	peer_cell(ld, c->conn, c->id, early ? CELL_RELAY_EARLY : CELL_RELAY, payload,
-		  sizeof(payload));
+		memcpy(payload + relay_body_at(layer_format(c), command), body, len);
+	layer_seal(ld, c, cell, payload, tag);
+	peer_cell(ld, c->conn, c->id, cell, payload, sizeof(payload));
 }
 
 /* EXTENDED2, or why not. */
@@ -204,8 +204,7 @@ static void extended(struct load *ld, uint32_t i, uint8_t *payload)
 	struct relay_msg m;
 	struct bytes data;
 
-	if (tor1_client_open(&ld->cipher, &c->layer, 1, payload, tag) < 0 ||
-	    relay_msg_get(&m, payload) < 0)
+	if (!layer_open(ld, c, payload, tag) || relay_msg_read(&m, payload, layer_format(c)) < 0)
 		load_fail(ld, "circuit %u: a cell that is not the relay's own", i);
 	else if (m.command == RELAY_TRUNCATED)
 		load_fail(ld, "circuit %u: the relay did not extend it to our sink: %s", i,

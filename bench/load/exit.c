@@ -107,14 +107,15 @@ static void data(struct load *ld, uint32_t i, const struct relay_msg *m, const u
 {
 	struct circ *c = &ld->circ[i];
 	struct stream *s = stream_of(ld, i, m->stream_id - 1u);
-	uint8_t body[3 + SHA1_LEN] = {1, 0, SHA1_LEN}, ignored[SHA1_LEN];
+	uint16_t len = layer_tag_len(c);
+	uint8_t body[3 + SHA1_LEN] = {1, 0, (uint8_t)len}, ignored[SHA1_LEN];
 
 	ld->sum.cells[DOWN]++;
 	stream_check(ld, m->body, m->len, &s->got, &s->phase_in, DOWN);
 	if (++c->deliver == c->inc) {
 		c->deliver = 0;
-		memcpy(body + 3, tag, SHA1_LEN);
-		circuit_say(ld, i, RELAY_SENDME, 0, body, sizeof(body), false, ignored);
+		memcpy(body + 3, tag, len);
+		circuit_say(ld, i, RELAY_SENDME, 0, body, 3 + len, false, ignored);
 	}
 	if (!c->cc && ++s->deliver == STREAM_STEP) {
 		s->deliver = 0;
@@ -133,8 +134,8 @@ static void sendme(struct load *ld, uint32_t i, const struct relay_msg *m)
 	} else {
 		const uint8_t *want = c->tags[c->n_acked % TAGS];
 
-		if (c->n_acked == c->n_tags || m->len < 3 + SHA1_LEN || m->body[0] != 1 ||
-		    memcmp(m->body + 3, want, SHA1_LEN))
+		if (c->n_acked == c->n_tags || m->len < 3 + layer_tag_len(c) || m->body[0] != 1 ||
+		    memcmp(m->body + 3, want, layer_tag_len(c)))
 			load_fail(ld, "circuit %u: a SENDME without the tag that it must have", i);
 		c->n_acked++;
 		c->package += c->inc;
@@ -155,8 +156,8 @@ void exit_cell(struct load *ld, uint32_t i, uint8_t *payload)
 	uint8_t tag[SHA1_LEN];
 	struct relay_msg m;
 
-	if (tor1_client_open(&ld->cipher, &c->layer, 1, payload, tag) < 0 ||
-	    relay_msg_get(&m, payload) < 0 || m.stream_id > ld->opt.n_streams) {
+	if (!layer_open(ld, c, payload, tag) || relay_msg_read(&m, payload, layer_format(c)) < 0 ||
+	    m.stream_id > ld->opt.n_streams) {
 		load_fail(ld, "circuit %u: a cell that is not the relay's own", i);
 		return;
 	}
@@ -178,8 +179,9 @@ static bool put_data(struct load *ld, uint32_t i, uint8_t *p)
 {
 	struct circ *c = &ld->circ[i];
 	uint8_t *payload = p + CELL_HEAD, tag[SHA1_LEN];
+	unsigned at = relay_body_at(layer_format(c), RELAY_DATA), k;
+	uint16_t len = (uint16_t)(CELL_PAYLOAD - at);
 	struct stream *s = NULL;
-	unsigned k;
 
 	for (unsigned tries = 0; tries < ld->opt.n_streams; tries++) {
 		k = c->turn++ % ld->opt.n_streams;
@@ -190,14 +192,14 @@ static bool put_data(struct load *ld, uint32_t i, uint8_t *p)
 	}
 	if (!s)
 		return false;
-	relay_msg_head(payload, RELAY_DATA, (uint16_t)(k + 1), RELAY_BODY);
-	stream_put(ld, payload + RELAY_HEAD, RELAY_BODY, s->sent, s->phase_out);
-	s->sent += RELAY_BODY;
+	relay_msg_write(payload, layer_format(c), RELAY_DATA, (uint16_t)(k + 1), len);
+	stream_put(ld, payload + at, len, s->sent, s->phase_out);
+	s->sent += len;
 	s->package -= !c->cc; /* there XOFF says when none may go */
 	c->package--;
-	tor1_client_seal(&ld->cipher, &c->layer, 0, payload, tag);
+	layer_seal(ld, c, CELL_RELAY, payload, tag);
 	if (++c->n_data_out % c->inc == 0)
-		memcpy(c->tags[c->n_tags++ % TAGS], tag, SHA1_LEN);
+		memcpy(c->tags[c->n_tags++ % TAGS], tag, layer_tag_len(c));
 	cell_head_put(p, c->id, CELL_RELAY);
 	return true;
 }

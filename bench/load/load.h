@@ -31,6 +31,7 @@ struct options {
 	unsigned n_links, n_circs, n_sinks, n_streams; /* streams: of one circuit */
 	unsigned direction;
 	bool cc;	 /* exit: congestion control is asked for, and must be granted */
+	bool cgo;	 /* and Counter Galois Onion */
 	unsigned window; /* cells under way on one circuit and direction (middle) */
 	unsigned flight; /* cells under way in all; 0: as many as the windows allow */
 	unsigned run;	 /* cells of one circuit behind each other */
@@ -97,8 +98,11 @@ enum circ_state { CIRC_NONE, CIRC_CREATING, CIRC_EXTENDING, CIRC_OPEN, CIRC_GONE
 enum { UP, DOWN };
 
 struct circ {
-	struct tor1_layer layer; /* of the relay under test */
-	uint32_t conn;		 /* the client's link */
+	union {
+		struct tor1_layer tor1;
+		struct cgo_layer cgo;
+	} layer;       /* of the relay under test */
+	uint32_t conn; /* the client's link */
 	uint32_t id;
 	uint32_t sink_conn, sink_id; /* where it came out; SLOT_NONE: nowhere yet */
 	uint8_t state;
@@ -111,6 +115,7 @@ struct circ {
 	uint16_t n_tags, n_acked;
 	uint8_t inc;		   /* cells that a SENDME stands for */
 	bool cc;		   /* congestion control: no stream SENDMEs */
+	bool cgo;		   /* the layer's kind, and version 1 of messages */
 	uint8_t (*tags)[SHA1_LEN]; /* of cells that SENDMEs must prove; exit.c */
 	uint16_t turn;		   /* which stream is next */
 	struct handshake_client *shake;
@@ -277,6 +282,26 @@ void circuit_cell(struct load *ld, uint32_t conn, uint8_t *cell);
 void circuit_say(struct load *ld, uint32_t circ, uint8_t command, uint16_t stream, const void *body,
 		 uint16_t len, bool early, uint8_t tag[SHA1_LEN]);
 void circuit_open(struct load *ld, uint32_t circ);
+
+/* ---- layer.c ---- */
+void layer_start(struct load *ld, struct circ *c, const struct handshake_done *done);
+/* A message for the relay, in place, and the tag of its SENDME (CGO: UIV_TAG bytes). */
+void layer_seal(struct load *ld, struct circ *c, uint8_t command, uint8_t *payload,
+		uint8_t tag[SHA1_LEN]);
+/* A payload that is to leave the relay as it is. */
+void layer_pass(struct load *ld, struct circ *c, uint8_t *payload);
+/* Takes the layer off; true when the message is the relay's. */
+bool layer_open(struct load *ld, struct circ *c, uint8_t *payload, uint8_t tag[SHA1_LEN]);
+/* The same for what the sink sent. */
+void layer_back(struct load *ld, struct circ *c, uint8_t *payload);
+static inline enum relay_format layer_format(const struct circ *c)
+{
+	return c->cgo ? RELAY_V1 : RELAY_V0;
+}
+static inline uint16_t layer_tag_len(const struct circ *c)
+{
+	return c->cgo ? UIV_TAG : SHA1_LEN;
+}
 
 /* ---- middle.c: cells through the relay to the sink and back ---- */
 void middle_flow(struct load *ld, uint32_t circ);

@@ -91,7 +91,7 @@ static void put(struct load *ld, uint32_t i, unsigned way, uint8_t *p, uint64_t 
 	ld->conn[way == UP ? c->conn : c->sink_conn].n_out++;
 	ld->n_flight++;
 	if (way == UP)
-		aes_ctr_run(&ld->cipher, &c->layer.fwd, payload, payload, CELL_PAYLOAD);
+		layer_pass(ld, c, payload);
 }
 
 /* With --rate: whether a cell's time has come, and when that was. */
@@ -271,6 +271,6 @@ void middle_up(struct load *ld, uint32_t conn, uint8_t *payload, uint32_t id)
 
 void middle_down(struct load *ld, uint32_t i, uint8_t *payload)
 {
-	aes_ctr_run(&ld->cipher, &ld->circ[i].layer.back, payload, payload, CELL_PAYLOAD);
+	layer_back(ld, &ld->circ[i], payload);
 	arrived(ld, i, DOWN, payload);
 }

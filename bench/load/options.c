@@ -133,6 +133,8 @@ static const struct row {
 	ROW("--handshake", "H", handshake, set_handshake, "fast, ntor or ntor3"),
 	ROW("--cc", NULL, cc, set_true,
 	    "congestion control is asked for, by ntor3; exit: our own window is 1000 cells"),
+	ROW("--cgo", NULL, cgo, set_true,
+	    "Counter Galois Onion is asked for, with congestion control"),
 	ROW("--window", "N", window, set_number, "cells under way on a circuit, each direction"),
 	ROW("--flight", "N", flight, set_number, "cells under way in all; 0: as --window allows"),
 	ROW("--run", "N", run, set_number, "cells of a circuit behind each other"),
@@ -199,6 +201,7 @@ static void check(struct options *o)
 		wrong("--quota is 1 to 100 and needs --cgroup");
 	if (o->burst)
 		o->record = o->burst;
+	o->cc |= o->cgo;
 	if (o->cc)
 		o->handshake = HANDSHAKE_NTOR3;
 	if (!o->flight)
