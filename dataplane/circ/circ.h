@@ -29,13 +29,20 @@ enum circ_state {
 	CIRC_CLOSED, /* dead; control has not been told yet */
 };
 
+/* What went up and is not decided. */
+enum circ_asked {
+	ASKED_NOTHING,
+	ASKED_EXTEND, /* EXTEND2, under this serial */
+	ASKED_SPLICE, /* RENDEZVOUS1 */
+};
+
 struct circ {
 	wid leg[2];	 /* by side; 0: none */
 	wid splice;	 /* the other circuit of a rendezvous; 0: none */
 	uint32_t serial; /* of the extend in progress; moves on when that is void */
 	uint32_t conn;	 /* of the P leg (of the N leg when CIRC_ORIGIN) */
 	uint8_t state, n_early, extending, reason;
-	uint8_t asked;	  /* EXTEND2 went up under this serial */
+	uint8_t asked;	  /* enum circ_asked */
 	uint8_t blocked;  /* its edge streams wait for room in its queue */
 	uint8_t padded;	  /* a padding machine listens to what goes to the client */
 	uint8_t noted;	  /* its link is known to carry user traffic */

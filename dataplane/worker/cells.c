@@ -182,6 +182,8 @@ static void pass_forward(struct worker *w, uint32_t circ, const struct onion_ite
 	}
 	if (k->splice) {
 		splice_cell(w, k->splice, circ_id_of(&w->circs, circ), item->dst);
+	} else if (cell_hold(w, circ, slot)) {
+		return;
 	} else { /* nobody it could be for (interop R7) */
 		count(w->counts, relay_unrecognized);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);

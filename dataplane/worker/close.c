@@ -39,6 +39,7 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 	if (k->splice)
 		splice_end(w, k->splice, circ_id_of(&w->circs, circ), DESTROY_DESTROYED);
 	k->splice = WID_NONE;
+	held_cross(w, circ); /* nowhere: they go with it */
 	streams_close(w, circ);
 	padding_stop(&w->padding, &k->padding);
 	onion_stop(&w->onion, circ);

@@ -209,7 +209,7 @@ static void on_circ_extend(struct worker *w, const struct down *d)
 	if (circ == SLOT_NONE)
 		return;
 	k = &w->circs.circ[circ];
-	if (!k->asked || k->serial != b.serial || k->leg[SIDE_N] ||
+	if (k->asked != ASKED_EXTEND || k->serial != b.serial || k->leg[SIDE_N] ||
 	    wid_worker(b.conn) >= w->plane->n_workers || d->tail_len > CELL_PAYLOAD) {
 		count(w->counts, worker_extend_stale);
 		return;

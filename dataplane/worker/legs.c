@@ -215,6 +215,7 @@ void splice_make(struct worker *w, uint32_t circ, wid other, const uint8_t *body
 		on_splice(w, other, id, body, len);
 	else
 		mesh_send(w, MESH_SPLICE, other, id, 0, body, len);
+	held_cross(w, circ);
 }
 
 void on_splice(struct worker *w, wid id, wid from, const uint8_t *body, uint16_t len)

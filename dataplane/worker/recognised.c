@@ -118,7 +118,9 @@ static void on_truncate(struct worker *w, struct heard *h)
 		return;
 	}
 	h->k->serial++; /* whatever control or the next hop still answers is void */
-	h->k->asked = h->k->extending = 0;
+	h->k->extending = 0;
+	if (h->k->asked == ASKED_EXTEND)
+		h->k->asked = ASKED_NOTHING;
 	if (h->k->leg[SIDE_N])
 		leg_end(w, h->k->leg[SIDE_N], h->msg.body[0]);
 	h->k->leg[SIDE_N] = WID_NONE;
@@ -228,6 +230,8 @@ static void say_up(struct worker *w, struct heard *h)
 	if (ctl_say(w, CTL_CIRC_RECV, circ_id_of(&w->circs, h->circ), 0, &body, sizeof(body),
 		    h->msg.body, h->msg.len) < 0)
 		circ_shut(w, h->circ, DESTROY_RESOURCELIMIT, -1);
+	else if (h->msg.command == RELAY_RENDEZVOUS1 && !h->k->asked)
+		h->k->asked = ASKED_SPLICE; /* what comes behind it waits */
 }
 
 static void on_extend(struct worker *w, struct heard *h)
@@ -241,7 +245,7 @@ static void on_extend(struct worker *w, struct heard *h)
 		violate(w, h);
 		return;
 	}
-	h->k->asked = 1;
+	h->k->asked = ASKED_EXTEND;
 	h->k->serial++;
 	say_up(w, h);
 }

@@ -119,6 +119,85 @@ static void test_splice(void **state)
 	}
 }
 
+/* A DATA cell of the service's for the client, behind the relay's layer. */
+static void service_says(struct pair *p, const void *body, uint16_t len)
+{
+	uint8_t payload[CELL_PAYLOAD] = {0}, tag[SHA1_LEN];
+
+	relay_msg_head(payload, RELAY_DATA, 7, len);
+	memcpy(payload + RELAY_HEAD, body, len);
+	sha1_update(&h.cipher, &p->inner.back_digest, payload, CELL_PAYLOAD);
+	sha1_peek(&h.cipher, &p->inner.back_digest, tag);
+	memcpy(payload + 5, tag, 4);
+	aes_ctr_run(&h.cipher, &p->inner.back, payload, payload, CELL_PAYLOAD);
+	aes_ctr_run(&h.cipher, &p->service->layers[0].fwd, payload, payload, CELL_PAYLOAD);
+	house_cell(&h, p->service->link, p->service->id, CELL_RELAY, payload, CELL_PAYLOAD);
+}
+
+static unsigned n_held(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h.n_workers; i++)
+		n += h.workers[i].held.n;
+	return n;
+}
+
+enum verdict { JOINED, CLOSED, GONE, TOO_MANY, N_VERDICTS };
+
+/* A service says RENDEZVOUS1 and goes on at once, before control has looked for the client. */
+static void test_at_once(void **state)
+{
+	static const uint8_t text[20] = "behind RENDEZVOUS1";
+
+	for (unsigned run = 0; run < 2 * N_VERDICTS; run++) {
+		enum verdict verdict = run / 2;
+		struct peer_link *l[2];
+		struct pair p = {0};
+		uint8_t keys[TOR1_KEYS];
+		unsigned n = verdict == TOO_MANY ? HELD_A_CIRC + 1 : HELD_A_CIRC;
+
+		house_open(&h, 1 + run % 2, 90 + run, NULL);
+		links(l, run % 2);
+		p.client = made(l[0], &p.client_id);
+		p.service = made(l[1], &p.service_id);
+		rng_bytes(&h.rng, keys, sizeof(keys));
+		tor1_layer_init(&h.cipher, &p.client->layers[1], keys);
+		tor1_layer_init(&h.cipher, &p.inner, keys);
+		p.client->no_sendmes = true;
+		h.holds = 1u << (CTL_CIRC_RECV - CTL_UP_FIRST);
+		house_say(&h, p.service, RELAY_RENDEZVOUS1, 0, text, sizeof(text), false);
+		p.service->inner = &p.inner;
+		for (unsigned i = 0; i < n; i++)
+			service_says(&p, text, sizeof(text));
+		house_run(&h, 20);
+		assert_int_equal(h.n_up[CTL_CIRC_RECV], 1);
+		assert_int_equal(p.service->destroyed, verdict == TOO_MANY);
+		assert_int_equal(n_held(), verdict == TOO_MANY ? 0 : n);
+		if (verdict == JOINED) {
+			splice(p.service_id, p.client_id);
+			assert_true(house_until(&h, &p.client->joined, 1000));
+			service_says(&p, text, sizeof(text));
+			house_run(&h, 20);
+			assert_int_equal(p.client->n_data_in, n + 1);
+			assert_int_equal(p.client->bytes_in, (n + 1) * sizeof(text));
+		} else if (verdict == CLOSED) {
+			house_down(&h, wid_worker(p.service_id), CTL_CIRC_CLOSE, p.service_id,
+				   DESTROY_TORPROTOCOL, NULL, 0, NULL, 0);
+			assert_true(house_until(&h, &p.service->destroyed, 1000));
+		} else if (verdict == GONE) {
+			house_cut(&h, l[1]);
+		}
+		house_run(&h, 50);
+		assert_int_equal(n_held(), 0);
+		assert_false(p.client->destroyed);
+		h.holds = h.n_kept = 0;
+		house_destroy(&h, p.client);
+		nothing_left();
+		house_close(&h);
+	}
+}
+
 static struct peer_hop *hop_used(void)
 {
 	for (unsigned i = 0; i < HOUSE_CIRCS; i++)
@@ -194,6 +273,7 @@ static void test_origin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_splice),
 		cmocka_unit_test(test_origin),
 	};

@@ -77,6 +77,15 @@ struct own_bucket {
 	uint64_t at_us;
 };
 
+/* Cells behind a RENDEZVOUS1 that is with control. */
+#define HELD_MAX    1024
+#define HELD_A_CIRC 64
+struct held {
+	unsigned n;
+	wid circ[HELD_MAX];
+	uint32_t slot[HELD_MAX];
+};
+
 struct mesh;
 
 /* What the workers of one process share. */
@@ -125,6 +134,7 @@ struct worker {
 	struct conn *conn;
 	uint32_t read_head, read_tail; /* links with records to open */
 	struct walk fwd, back;
+	struct held held;
 	struct walk said; /* messages of ours that leave with the batch */
 	struct late late;
 
@@ -216,6 +226,12 @@ void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t co
 		uint32_t slot);
 /* A cell of from, the rendezvous partner: takes our layer and goes to the client. */
 void splice_cell(struct worker *w, wid circ, wid from, const uint8_t *payload);
+
+/* ---- held.c: cells behind a RENDEZVOUS1 ---- */
+/* Keeps a slot until control has answered; false: it asks nothing, the slot is the caller's. */
+bool cell_hold(struct worker *w, uint32_t circ, uint32_t slot);
+/* Control has answered: what was held goes over the splice, or, where there is none, back. */
+void held_cross(struct worker *w, uint32_t circ);
 
 /* ---- recognised.c: relay messages for us ---- */
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early);
