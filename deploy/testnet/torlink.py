@@ -88,6 +88,7 @@ class Relay:
     rsa_id: bytes          # 20
     ed_id: bytes           # 32
     onion_key: bytes       # 32, ntor
+    proto: str = ""        # its proto line
 
     @classmethod
     def of(cls, net, node):
@@ -103,7 +104,7 @@ class Relay:
             text = re.search(rf"^{keyword} (\S+)", document, re.M).group(1)
             return base64.b64decode(text + "=" * (-len(text) % 4))
         return cls(node.name, node.v4, node.v6, 9001, bytes.fromhex(net.fingerprint(node)),
-                   b64("master-key-ed25519"), b64("ntor-onion-key"))
+                   b64("master-key-ed25519"), b64("ntor-onion-key"), re.search(r"^proto (.*)", document, re.M).group(1))
 
     def specifiers(self, v4=True, rsa=True, ed=True, v6=False, extra=b"", count=None):
         """Link specifiers of EXTEND2 with their count byte."""
@@ -531,14 +532,15 @@ class Circuit:
     def destroy(self, reason=0):
         self.link.send(self.id, DESTROY, bytes([reason]))
 
-    def establish_intro(self, extensions=b"\0"):
+    def establish_intro(self, extensions=b"\0", secret=None, change=None):
         """The last hop becomes an introduction point (rend-spec 3.1.1); returns its authentication key. extensions: count,
-        then type, length and body of each."""
-        secret = Ed25519PrivateKey.generate()
+        then type, length and body of each; change is done to the message before it is sent."""
+        secret = secret or Ed25519PrivateKey.generate()
         key = secret.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         body = b"\2\0\x20" + key + extensions
         body += hashlib.sha3_256(struct.pack("!Q", 20) + self.layers[-1].nonce + body).digest()
-        self.send(ESTABLISH_INTRO, 0, body + b"\0\x40" + secret.sign(b"Tor establish-intro cell v1" + body))
+        body += b"\0\x40" + secret.sign(b"Tor establish-intro cell v1" + body)
+        self.send(ESTABLISH_INTRO, 0, change(body) if change else body)
         self.expect(INTRO_ESTABLISHED)
         return key
 
