@@ -63,6 +63,7 @@ struct dns {
 	struct hash_key key;
 	struct entry **buckets;
 	uint32_t n_buckets, n_entries, n_waiting, sweep_at;
+	size_t bytes;		    /* of the entries */
 	struct list asked, unasked; /* pending entries, oldest first */
 	bool ending, starting;
 	struct dns_figures figures;
@@ -123,6 +124,7 @@ static void entry_drop(struct dns *d, struct entry **at)
 	for (int i = 0; i < KINDS; i++)
 		question_orphan(e->q[i]);
 	d->n_entries--;
+	d->bytes -= sizeof(*e) + strlen(e->name) + 1;
 	free(e->name);
 	free(e);
 }
@@ -431,6 +433,7 @@ static struct entry *entry_new(struct dns *d, const char *name, struct entry **a
 	e->next = *at;
 	*at = e;
 	d->n_entries++;
+	d->bytes += sizeof(*e) + strlen(e->name) + 1;
 	list_add(&d->unasked, e);
 	return e;
 }
@@ -618,6 +621,29 @@ void dns_params(struct dns *d, uint32_t timeout_ms, uint32_t n_attempts)
 size_t dns_servers(const struct dns *d, struct addr *servers, size_t max)
 {
 	return resolver_servers(d->resolver, servers, max);
+}
+
+size_t dns_memory(const struct dns *d)
+{
+	return d->bytes;
+}
+
+void dns_relieve(struct dns *d, size_t to)
+{
+	size_t before = d->bytes;
+
+	/* In the table's order, which is keyed: no stranger can choose what goes. */
+	for (uint32_t i = 0; i < d->n_buckets && d->bytes > to; i++) {
+		struct entry **at = &d->buckets[i];
+
+		while (*at && d->bytes > to) {
+			if ((*at)->pending)
+				at = &(*at)->next;
+			else
+				entry_drop(d, at);
+		}
+	}
+	d->figures.relieved += before - d->bytes;
 }
 
 void dns_figures(const struct dns *d, struct dns_figures *f)

@@ -111,6 +111,11 @@ int dns_ask(struct dns *dns, const char *name, dns_fn *fn, void *arg);
 /* Resolvers in use, for the exit to refuse as destinations: writes up to max, returns how many. */
 size_t dns_servers(const struct dns *dns, struct addr *servers, size_t max);
 
+/* Bytes of the cache; drops entries until no more are left than that. Names that are being asked
+ * for stay. */
+size_t dns_memory(const struct dns *dns);
+void dns_relieve(struct dns *dns, size_t to);
+
 #define DNS_FIGURES(X)                                                                             \
 	X(asked, "names asked for")                                                                \
 	X(cached, "answers from the cache")                                                        \
@@ -120,7 +125,8 @@ size_t dns_servers(const struct dns *dns, struct addr *servers, size_t max);
 	X(no_such, "answers that there is no such name or record")                                 \
 	X(failed, "failures of a resolver: SERVFAIL, REFUSED, not understood")                     \
 	X(timed_out, "questions that no resolver answered")                                        \
-	X(refused, "askers turned away because too many wait")
+	X(refused, "askers turned away because too many wait")                                     \
+	X(relieved, "bytes of the cache freed at MaxMemInQueues")
 struct dns_figures {
 #define X(name, what) uint64_t name;
 	DNS_FIGURES(X)

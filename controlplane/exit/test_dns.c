@@ -412,6 +412,7 @@ static void test_bounds(void **state)
 	struct dns_setup s = DNS_SETUP_DEFAULT;
 	struct dns_figures f;
 	char name[40];
+	size_t held;
 
 	s.n_in_flight = 4;
 	s.n_waiting = 20;
@@ -432,6 +433,21 @@ static void test_bounds(void **state)
 	look("ok.new.example"); /* an older one makes room */
 	dns_figures(dns, &f);
 	assert_int_equal(f.n_cached, 12);
+	/* Memory is short: down to half, then to nothing but what is being asked for. */
+	held = dns_memory(dns);
+	assert_true(held > 12 * sizeof(struct dns_answer));
+	dns_relieve(dns, held);
+	assert_int_equal(dns_memory(dns), held);
+	dns_relieve(dns, held / 2);
+	assert_in_range(dns_memory(dns), 1, held / 2);
+	assert_int_equal(dns_ask(dns, "slow.asked.example", on_name, &got), 0);
+	dns_relieve(dns, 0);
+	dns_figures(dns, &f);
+	assert_int_equal(f.n_cached, 1);
+	assert_true(f.relieved >= held);
+	run_until(&got.n, got.n + 1);
+	dns_relieve(dns, 0);
+	assert_int_equal(dns_memory(dns), 0);
 	teardown(state);
 }
 

@@ -35,6 +35,7 @@ struct control {
 	enum control_phase phase;
 	uint64_t end_at_us; /* of draining, then of ending */
 	uint64_t tick_n;    /* tenths of a second */
+	int64_t mem_left;   /* MAX_MEM as it was last said */
 	int code;
 
 	struct door *door;
@@ -131,6 +132,8 @@ extern const struct door_row control_table[];
 /* ---- settings.c: what the dataplane is told ---- */
 /* Every parameter, of torrc and consensus. */
 void settings_push(struct control *c);
+/* Each second: MaxMemInQueues less what we hold ourselves. */
+void settings_memory(struct control *c);
 void settings_accept(struct control *c, bool accepting);
 /* Opens the listeners; once, after attaching. */
 void settings_listen(struct control *c);

@@ -262,6 +262,7 @@ void rooms_tick(struct control *c)
 	hs_now(c->hs, (int64_t)(clock_us() / 1000000));
 	if (c->tick_n % 10)
 		return;
+	settings_memory(c);
 	ops_tick(c->ops, now_s);
 	links_tick(c->links);
 	rotate_tick(c, now_s);

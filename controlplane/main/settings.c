@@ -14,6 +14,38 @@ void settings_accept(struct control *c, bool accepting)
 	set(c, CTL_PARAM_ACCEPTING, accepting);
 }
 
+#define MUCH	 5 /* DNS alone may hold a fifth of the bound, and is cut to a tenth */
+#define FEW	 10
+#define MEM_STEP (1 << 20)
+
+/* What is left of MaxMemInQueues for the dataplane, which cuts its own; never nothing. */
+static int64_t memory_left(const struct control *c)
+{
+	int64_t ours = c->dns ? (int64_t)dns_memory(c->dns) : 0;
+
+	return MAX(c->config.max_mem - ours, c->config.max_mem / 2) / MEM_STEP * MEM_STEP;
+}
+
+/* The memory rule on our side of the wall (interop C15): ours are looked at first. */
+void settings_memory(struct control *c)
+{
+	int64_t sum = (int64_t)dns_memory(c->dns), left;
+	struct ctl_figures f;
+
+	for (unsigned i = 0; i < door_workers(c->door); i++) {
+		door_figures(c->door, i, &f);
+		sum += (int64_t)MIN(f.mem_bytes, (uint64_t)c->config.max_mem);
+	}
+	if (sum >= c->config.max_mem / 20 * 19 &&
+	    (int64_t)dns_memory(c->dns) > c->config.max_mem / MUCH)
+		dns_relieve(c->dns, (size_t)(c->config.max_mem / FEW));
+	left = memory_left(c);
+	if (left == c->mem_left)
+		return;
+	c->mem_left = left;
+	set(c, CTL_PARAM_MAX_MEM, left);
+}
+
 /* What the torrc alone decides. */
 static void push_config(struct control *c)
 {
@@ -22,7 +54,7 @@ static void push_config(struct control *c)
 		enum ctl_param_id id;
 		int64_t value;
 	} rows[] = {
-		{CTL_PARAM_MAX_MEM, f->max_mem},
+		{CTL_PARAM_MAX_MEM, c->mem_left = memory_left(c)},
 		{CTL_PARAM_RATE, f->bandwidth_rate},
 		{CTL_PARAM_BURST, f->bandwidth_burst},
 		{CTL_PARAM_RELAY_RATE, f->relay_bandwidth_rate},
