@@ -42,12 +42,13 @@ struct circ {
 	uint32_t serial; /* of the extend in progress; moves on when that is void */
 	uint32_t conn;	 /* of the P leg (of the N leg when CIRC_ORIGIN) */
 	uint8_t state, n_early, extending, reason;
-	uint8_t asked;	  /* enum circ_asked */
-	uint8_t blocked;  /* its edge streams wait for room in its queue */
-	uint8_t padded;	  /* a padding machine listens to what goes to the client */
-	uint8_t noted;	  /* its link is known to carry user traffic */
-	uint32_t streams; /* head of the list in edge/ */
-	uint32_t padding; /* row in padding/; SLOT_NONE: never asked for any */
+	uint8_t asked;	   /* enum circ_asked */
+	uint8_t blocked;   /* its edge streams wait for room in its queue */
+	uint8_t padded;	   /* a padding machine listens to what goes to the client */
+	uint8_t noted : 1; /* its link is known to carry user traffic */
+	uint8_t tied : 2;  /* what it is to a conflux set: enum cfx_tie_state */
+	uint32_t streams;  /* head of the list in edge/ */
+	uint32_t padding;  /* row in padding/; SLOT_NONE: never asked for any */
 };
 
 struct circs {

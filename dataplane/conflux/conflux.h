@@ -42,9 +42,7 @@ struct cfx_tie {
 	wid set;
 	uint64_t linked_us; /* LINKED left: until its ACK the round trip */
 	uint32_t rtt_us;    /* what was last known; 0: nothing */
-	uint32_t taken;	    /* messages of the set that were sealed here */
-	uint8_t state;	    /* enum cfx_tie_state */
-	uint8_t _pad[7];
+	uint32_t taken;	    /* DATA of a set on another worker that came here */
 };
 
 /* ---- sets ---- */
@@ -55,9 +53,11 @@ struct cfx_leg {		       /* one line: what a message touches */
 	uint64_t sent;
 	uint32_t head, tail, n; /* those that came early, in slots, in their order */
 	uint32_t rtt_us;	/* 0: not known yet */
-	uint32_t room, given;	/* leg on another worker: messages it took when it last spoke, and
-				 * those given to it since the beginning */
+	uint32_t given, limit;	/* leg on another worker: DATA given to it, and how much may be */
 	wid conn;		/* its link: control asks whence a stream comes */
+	uint16_t body;		/* longest DATA */
+	uint8_t until_short; /* leg on another worker: DATA until one is left short (interop R10) */
+	uint8_t _pad[5];
 };
 _Static_assert(sizeof(struct cfx_leg) == CACHE_LINE, "a leg is one line");
 

@@ -23,6 +23,7 @@ enum relay_act {
 	RELAY_ACT_EXTEND,  /* to control, if it came in RELAY_EARLY */
 	RELAY_ACT_UP,	   /* to control */
 	RELAY_ACT_ANSWER,  /* CONNECTED, RESOLVED: a violation on an open stream, else dropped */
+	RELAY_ACT_CONFLUX, /* by what the circuit is to a set: conflux/table.c */
 	RELAY_ACT_VIOLATE, /* closes the circuit */
 };
 enum relay_act relay_act_of(uint8_t command);
@@ -161,6 +162,8 @@ uint64_t relay_ewma(uint64_t now, uint64_t before, uint64_t n);
 /* Longest body of the next DATA cell, most at most: now and then 16 bytes and more are left to
  * chance, so that tags cannot be foretold. */
 uint16_t relay_data_room(struct relay *r, uint32_t circ, uint16_t most, struct rng *rng);
+/* How many bytes the next one is left short by, where a circuit's own count is not here. */
+uint16_t relay_left_short(uint8_t *until_short, struct rng *rng);
 /* Fills what is behind the end of a message in its payload: four zero bytes, then random ones
  * (tor-spec 6.1.1). */
 void relay_pad(struct relay *r, uint8_t *payload, size_t end);

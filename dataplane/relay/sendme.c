@@ -196,16 +196,19 @@ int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t 
 	return 0;
 }
 
+uint16_t relay_left_short(uint8_t *until_short, struct rng *rng)
+{
+	bool fresh = *until_short == 0;
+
+	if (!fresh && --*until_short)
+		return 0;
+	*until_short = (uint8_t)(SHORT_MIN + rng_below(rng, SHORT_SPAN));
+	return fresh ? 0 : SHORT_ROOM + ZERO_PAD;
+}
+
 uint16_t relay_data_room(struct relay *r, uint32_t circ, uint16_t most, struct rng *rng)
 {
-	struct relay_window *w = &r->window[circ];
-
-	bool fresh = w->until_short == 0;
-
-	if (!fresh && --w->until_short)
-		return most;
-	w->until_short = (uint8_t)(SHORT_MIN + rng_below(rng, SHORT_SPAN));
-	return fresh ? most : most - SHORT_ROOM - ZERO_PAD;
+	return most - relay_left_short(&r->window[circ].until_short, rng);
 }
 
 void relay_pad(struct relay *r, uint8_t *payload, size_t end)

@@ -17,8 +17,10 @@ static const struct relay_row {
 	[RELAY_RESOLVED] = {RELAY_ACT_ANSWER, true},
 	[RELAY_BEGIN_DIR] = {RELAY_ACT_STREAM, true},
 	[RELAY_EXTEND2] = {RELAY_ACT_EXTEND, false},
-	/* Conflux needs congestion control, which is not granted (interop F9). */
-	[RELAY_CONFLUX_LINK] = {RELAY_ACT_VIOLATE, false},
+	[RELAY_CONFLUX_LINK] = {RELAY_ACT_CONFLUX, false},
+	[RELAY_CONFLUX_LINKED] = {RELAY_ACT_CONFLUX, false},
+	[RELAY_CONFLUX_LINKED_ACK] = {RELAY_ACT_CONFLUX, false},
+	[RELAY_CONFLUX_SWITCH] = {RELAY_ACT_CONFLUX, false},
 	[RELAY_XOFF] = {RELAY_ACT_FLOW, false}, /* stream 0 is a stream that is not there */
 	[RELAY_XON] = {RELAY_ACT_FLOW, false},
 	[RELAY_ESTABLISH_INTRO] = {RELAY_ACT_UP, false},

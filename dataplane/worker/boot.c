@@ -35,7 +35,7 @@ static int boot_figures(struct worker *w, const char **why)
 	w->message = malloc(RING_MSG_MAX);
 	w->rx = calloc(1, sizeof(*w->rx));
 	w->conn = column_new(w->plane->n_conns, sizeof(*w->conn));
-	w->begins = column_new(w->plane->n_circs, sizeof(*w->begins));
+	w->begins = column_new(2 * w->plane->n_circs, sizeof(*w->begins));
 	w->own = column_new(w->plane->n_conns, sizeof(*w->own));
 	w->late.cap = w->plane->n_conns + w->plane->n_circs + w->plane->n_streams;
 	w->late.rows = column_new(w->late.cap, sizeof(*w->late.rows));
@@ -144,6 +144,12 @@ static int boot_sched(struct worker *w, const char **why)
 	return sched_init(&w->sched, &cf, w->now_us);
 }
 
+static int boot_conflux(struct worker *w, const char **why)
+{
+	return cfx_init(&w->conflux, w->index, w->plane->n_circs, w->plane->n_circs,
+			w->plane->hash_key, &w->sched, w->counts, w->params);
+}
+
 static const struct boot_row {
 	const char *room;
 	int (*boot)(struct worker *, const char **why);
@@ -152,7 +158,7 @@ static const struct boot_row {
 	{"tcp", boot_tcp},	   {"cipher", boot_cipher},   {"tls", boot_tls},
 	{"link", boot_link},	   {"circ", boot_circ},	      {"onion", boot_onion},
 	{"relay", boot_relay},	   {"padding", boot_padding}, {"edge", boot_edge},
-	{"sched", boot_sched},
+	{"sched", boot_sched},	   {"conflux", boot_conflux},
 };
 
 int worker_init(struct worker *w, struct plane *plane, unsigned index, const uint8_t seed[32],
@@ -185,6 +191,8 @@ void worker_fini(struct worker *w)
 {
 	if (w->sched.slots)
 		sched_fini(&w->sched);
+	if (w->conflux.set)
+		cfx_fini(&w->conflux);
 	if (w->edge.stream)
 		edge_fini(&w->edge);
 	if (w->padding.row)
@@ -207,7 +215,7 @@ void worker_fini(struct worker *w)
 		cipher_fini(&w->cipher);
 	denied_fini(&w->denied);
 	column_free(w->conn, w->plane->n_conns, sizeof(*w->conn));
-	column_free(w->begins, w->plane->n_circs, sizeof(*w->begins));
+	column_free(w->begins, 2 * w->plane->n_circs, sizeof(*w->begins));
 	column_free(w->own, w->plane->n_conns, sizeof(*w->own));
 	wheel_fini(&w->own_timers);
 	column_free(w->late.rows, w->late.cap, sizeof(*w->late.rows));

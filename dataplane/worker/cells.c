@@ -79,7 +79,7 @@ void cell_walk(struct worker *w, wid id, enum circ_side side, uint32_t leg, uint
 	}
 }
 
-bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot)
+bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot, bool data)
 {
 	uint8_t *payload = slot_at(&w->sched, slot)->payload;
 
@@ -87,10 +87,11 @@ bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot)
 		.src = payload, .dst = payload, .circ = circ, .command = CELL_RELAY};
 	k->circ[k->n] = circ_id_of(&w->circs, circ);
 	k->slot[k->n] = slot;
+	k->data[k->n] = data;
 	return ++k->n == BATCH;
 }
 
-void walk_originate(struct worker *w, struct walk *k, bool data)
+void walk_originate(struct worker *w, struct walk *k)
 {
 	unsigned n = k->n;
 
@@ -109,7 +110,7 @@ void walk_originate(struct worker *w, struct walk *k, bool data)
 			circ_shut(w, circ, DESTROY_INTERNAL, -1);
 			continue;
 		}
-		if (data && relay_data_out(&w->relay, circ, k->item[i].tag, w->now_us) < 0) {
+		if (k->data[i] && relay_data_out(&w->relay, circ, k->item[i].tag, w->now_us) < 0) {
 			slot_give(&w->sched, k->slot[i]);
 			circ_shut(w, circ, DESTROY_RESOURCELIMIT, -1);
 			continue;
@@ -122,7 +123,7 @@ void walk_originate(struct worker *w, struct walk *k, bool data)
 static void said_flush(struct worker *w)
 {
 	if (w->said.n)
-		walk_originate(w, &w->said, false);
+		walk_originate(w, &w->said);
 }
 
 void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
@@ -264,14 +265,25 @@ void cells_flush(struct worker *w)
 	said_flush(w);
 }
 
+/* Whether who said something is still there to say more. */
+static bool owner_open(const struct worker *w, uint32_t owner)
+{
+	return owner & CFX_SET ? slots_live(&w->conflux.slots, owner & ~CFX_SET)
+			       : w->circs.circ[owner].state == CIRC_OPEN;
+}
+
 int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 		  const uint8_t *body, uint16_t len)
 {
-	enum relay_format format = onion_format(&w->onion, circ);
-	unsigned at = relay_body_at(format, command);
+	enum relay_format format;
+	unsigned at;
 	uint32_t slot;
 	uint8_t *payload;
 
+	if (UNLIKELY(circ & CFX_SET))
+		return set_say(w, circ, command, stream_id, body, len);
+	format = onion_format(&w->onion, circ);
+	at = relay_body_at(format, command);
 	if (UNLIKELY(len > relay_body_max(format, command))) {
 		count(w->counts, relay_too_long);
 		circ_shut(w, circ, DESTROY_INTERNAL, -1);
@@ -288,7 +300,7 @@ int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t str
 	if (len)
 		memcpy(payload + at, body, len);
 	relay_pad(&w->relay, payload, at + len);
-	if (walk_put(w, &w->said, circ, slot))
+	if (walk_put(w, &w->said, circ, slot, command == RELAY_DATA))
 		said_flush(w);
 	return w->circs.circ[circ].state == CIRC_OPEN ? 0 : ERR_FULL;
 }
@@ -299,5 +311,5 @@ int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_i
 	int rc = circ_say_soon(w, circ, command, stream_id, body, len);
 
 	said_flush(w);
-	return w->circs.circ[circ].state == CIRC_OPEN ? rc : ERR_FULL;
+	return owner_open(w, circ) ? rc : ERR_FULL;
 }

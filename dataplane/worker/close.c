@@ -2,16 +2,16 @@
  * and its id last; legs and links end in it too, and what memory.c takes away. */
 #include "dataplane/worker/worker.h"
 
-/* Its streams, without a word to the client: the circuit is the word. */
-static void streams_close(struct worker *w, uint32_t circ)
+/* Without a word to the client: the circuit is the word. */
+void streams_close(struct worker *w, uint32_t owner)
 {
-	struct circ *k = &w->circs.circ[circ];
+	uint32_t *streams = owner_streams(w, owner);
 
-	while (k->streams != SLOT_NONE) {
-		uint32_t stream = k->streams;
+	while (*streams != SLOT_NONE) {
+		uint32_t stream = *streams;
 
 		/* The far end gets what the client sent and then FIN, as if an END had come. */
-		edge_end(&w->edge, stream, &k->streams, true, w->now_us);
+		edge_end(&w->edge, stream, streams, true, w->now_us);
 		ctl_say_closed(w, CTL_STREAM_CLOSED, stream, END_DESTROY);
 	}
 }
@@ -40,6 +40,8 @@ void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from)
 		splice_end(w, k->splice, circ_id_of(&w->circs, circ), DESTROY_DESTROYED);
 	k->splice = WID_NONE;
 	held_cross(w, circ); /* nowhere: they go with it */
+	if (UNLIKELY(k->tied))
+		set_circ_gone(w, circ);
 	streams_close(w, circ);
 	padding_stop(&w->padding, &k->padding);
 	onion_stop(&w->onion, circ);

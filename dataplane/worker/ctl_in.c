@@ -228,8 +228,8 @@ static void on_circ_splice(struct worker *w, const struct down *d)
 	if (circ == SLOT_NONE)
 		return;
 	if (w->circs.circ[circ].splice || w->circs.circ[circ].leg[SIDE_N] ||
-	    d->tail_len > RELAY_BODY || wid_worker(b.other) >= w->plane->n_workers ||
-	    b.other == d->head.id) {
+	    w->circs.circ[circ].tied || d->tail_len > RELAY_BODY ||
+	    wid_worker(b.other) >= w->plane->n_workers || b.other == d->head.id) {
 		count(w->counts, worker_down_state);
 		return;
 	}

@@ -95,7 +95,9 @@ struct house {
 	struct peer_circ circ[HOUSE_CIRCS];
 	struct peer_hop hop[HOUSE_CIRCS];
 	unsigned n_links, n_circs;
-	bool sink;	/* the peer knows no TLS: it takes what comes and is silent */
+	bool sink; /* the peer knows no TLS: it takes what comes and is silent */
+	/* What a test itself hears of each message to a client. */
+	void (*heard)(struct house *h, struct peer_circ *c, const struct relay_msg *m);
 	uint8_t cc_inc; /* circuits made from now on have congestion control, with this increment */
 	bool cgo;	/* and CGO */
 	bool hop_silent;   /* the next hop keeps what it is asked */

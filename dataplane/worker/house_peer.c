@@ -188,6 +188,8 @@ static void hears_data(struct house *h, struct peer_circ *c, const struct relay_
 static void hears_message(struct house *h, struct peer_circ *c, const struct relay_msg *m,
 			  const uint8_t *tag)
 {
+	if (h->heard)
+		h->heard(h, c, m);
 	c->truncated |= m->command == RELAY_TRUNCATED;
 	c->resolved |= m->command == RELAY_RESOLVED;
 	if (m->command == RELAY_CONNECTED) {

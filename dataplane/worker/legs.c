@@ -223,7 +223,7 @@ void on_splice(struct worker *w, wid id, wid from, const uint8_t *body, uint16_t
 	uint32_t circ = circ_check(&w->circs, id);
 	struct circ *k = circ == SLOT_NONE ? NULL : &w->circs.circ[circ];
 
-	if (!k || k->state != CIRC_OPEN || k->splice || k->leg[SIDE_N] ||
+	if (!k || k->state != CIRC_OPEN || k->splice || k->leg[SIDE_N] || k->tied ||
 	    len > relay_body_max(onion_format(&w->onion, circ), RELAY_RENDEZVOUS2)) {
 		splice_end(w, from, id, DESTROY_TORPROTOCOL);
 		return;

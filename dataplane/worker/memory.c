@@ -1,7 +1,8 @@
 /* memory.c - the memory rule (tor-spec 8.1, interop C15): what is held in queues and buffers stays
  * under MaxMemInQueues. When it does not, what has waited longest goes, until a tenth is free:
- * first of links that never finished their handshake, then cells with their circuits and bytes with
- * their streams, at last links. Beside close.c, in which everything ends. */
+ * first of links that never finished their handshake and of conflux sets, then cells with their
+ * circuits and bytes with their streams, at last links. Beside close.c, in which everything ends.
+ */
 #include "dataplane/worker/worker.h"
 
 #define OLDEST 64 /* of each kind that one walk finds */
@@ -76,18 +77,39 @@ static void half_open_cut(struct worker *w, int64_t to)
 	count_add(w->counts, worker_oom_half_open_bytes, (uint64_t)(before - half_open_used(w)));
 }
 
+/* ---- what came to conflux sets before its turn ---- */
+static int64_t sets_used(const struct worker *w)
+{
+	return (int64_t)w->conflux.n_held * (int64_t)sizeof(struct slot);
+}
+
+static void sets_cut(struct worker *w, int64_t to)
+{
+	uint32_t set;
+
+	while (sets_used(w) > to && (set = cfx_heaviest(&w->conflux)) != SLOT_NONE)
+		set_reclaim(w, set);
+}
+
 /* Those that are cut by themselves when they alone hold much, in this order. */
 static const struct consumer {
 	int64_t (*used)(const struct worker *w);
 	void (*cut)(struct worker *w, int64_t to);
 } consumers[] = {
 	{half_open_used, half_open_cut},
+	{sets_used, sets_cut},
 };
 
 /* ---- cells and bytes, by age ---- */
 /* Far ends are cut off at once: what waits for them is what is to be freed. */
 static void circ_reclaim(struct worker *w, uint32_t circ)
 {
+	wid set = w->circs.circ[circ].tied ? w->conflux.tie[circ].set : WID_NONE;
+
+	if (cfx_check(&w->conflux, set) != SLOT_NONE) {
+		set_reclaim(w, cfx_check(&w->conflux, set));
+		return;
+	}
 	count(w->counts, worker_memory_killed);
 	while (w->circs.circ[circ].streams != SLOT_NONE)
 		stream_end(w, w->circs.circ[circ].streams, 0, false);

@@ -225,13 +225,83 @@ static void do_neighbour(struct worker *w, const struct mesh_msg *m)
 	net_learn(w->net, &n, 1, w->now_us);
 }
 
+/* A structure as the sender wrote it; false when it is not one. */
+static bool body_is(const struct mesh_msg *m, void *to, size_t len)
+{
+	if (m->len != len)
+		return false;
+	memcpy(to, m->payload, len);
+	return true;
+}
+static void do_set_ask(struct worker *w, const struct mesh_msg *m)
+{
+	struct set_ask ask;
+
+	if (body_is(m, &ask, sizeof(ask)))
+		on_set_ask(w, m->from, &ask);
+}
+static void do_set_join(struct worker *w, const struct mesh_msg *m)
+{
+	struct set_ask ask;
+
+	if (body_is(m, &ask, sizeof(ask)))
+		on_set_join(w, m->from, &ask);
+}
+static void do_set_forget(struct worker *w, const struct mesh_msg *m)
+{
+	cfx_forget(&w->conflux, m->payload, be32_get(m->payload + CONFLUX_NONCE));
+}
+static void do_set_joined(struct worker *w, const struct mesh_msg *m)
+{
+	struct conflux_link answer;
+
+	if (body_is(m, &answer, sizeof(answer)))
+		on_set_joined(w, m->to, m->from, &answer);
+}
+static void do_set_end(struct worker *w, const struct mesh_msg *m)
+{
+	on_set_end(w, m->to, m->from, m->command);
+}
+static void do_set_left(struct worker *w, const struct mesh_msg *m)
+{
+	on_set_left(w, m->to, m->from, m->command != 0);
+}
+/* A relay message behind its stream id. */
+static struct relay_msg carried(const struct mesh_msg *m)
+{
+	return (struct relay_msg) {.command = m->command,
+				   .stream_id = be16_get(m->payload),
+				   .len = (uint16_t)(m->len - 2),
+				   .body = (uint8_t *)(uintptr_t)m->payload + 2};
+}
+static void do_set_heard(struct worker *w, const struct mesh_msg *m)
+{
+	struct relay_msg msg = carried(m);
+
+	on_set_heard(w, m->to, m->from, &msg);
+}
+static void do_set_news(struct worker *w, const struct mesh_msg *m)
+{
+	on_set_news(w, m->to, m->from, be32_get(m->payload), be32_get(m->payload + 4));
+}
+static void do_set_say(struct worker *w, const struct mesh_msg *m)
+{
+	struct relay_msg msg = carried(m);
+
+	on_set_say(w, m->to, m->from, &msg);
+}
+
 static void (*const ops[N_MESH_OPS])(struct worker *, const struct mesh_msg *) = {
 	[MESH_LEG_MAKE] = do_leg_make,	     [MESH_LEG_MADE] = do_leg_made,
 	[MESH_LEG_CELL] = do_leg_cell,	     [MESH_LEG_END] = do_leg_end,
 	[MESH_LEG_GONE] = do_leg_gone,	     [MESH_CIRC_CELL] = do_circ_cell,
 	[MESH_CREATED] = do_created,	     [MESH_SPLICE] = do_splice,
 	[MESH_SPLICE_CELL] = do_splice_cell, [MESH_SPLICE_END] = do_splice_end,
-	[MESH_NEIGHBOUR] = do_neighbour,
+	[MESH_NEIGHBOUR] = do_neighbour,     [MESH_SET_ASK] = do_set_ask,
+	[MESH_SET_JOIN] = do_set_join,	     [MESH_SET_FORGET] = do_set_forget,
+	[MESH_SET_JOINED] = do_set_joined,   [MESH_SET_END] = do_set_end,
+	[MESH_SET_LEFT] = do_set_left,	     [MESH_SET_HEARD] = do_set_heard,
+	[MESH_SET_NEWS] = do_set_news,	     [MESH_SET_SAY] = do_set_say,
 };
 
 static void ring_in(struct worker *w, struct rte_ring *ring)
@@ -246,7 +316,7 @@ static void ring_in(struct worker *w, struct rte_ring *ring)
 		w->worked = true;
 		for (unsigned i = 0; i < n; i++) {
 			/* Cells gather for a batch; anything else keeps its place behind them. */
-			if (msgs[i].op != MESH_CIRC_CELL)
+			if (msgs[i].op != MESH_CIRC_CELL && msgs[i].op != MESH_SET_SAY)
 				cells_flush(w);
 			ops[msgs[i].op](w, &msgs[i]);
 		}

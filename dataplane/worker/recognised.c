@@ -4,17 +4,33 @@
 
 /* A recognised message, as the handlers see it. */
 struct heard {
-	uint32_t circ;
+	uint32_t owner; /* of its streams: the circuit, or with CFX_SET a set */
+	uint32_t circ;	/* where the owner is one */
 	struct circ *k;
+	unsigned leg; /* of a set: the row it came over */
 	struct relay_msg msg;
 	const uint8_t *tag;
 	bool early;
 };
 
+/* Closes what brought it. */
+static void shut(struct worker *w, const struct heard *h, uint8_t reason)
+{
+	if (h->owner & CFX_SET)
+		set_leg_close(w, h->owner & ~CFX_SET, h->leg, reason);
+	else
+		circ_shut(w, h->circ, reason, -1);
+}
+
 static void violate(struct worker *w, const struct heard *h)
 {
 	count(w->counts, relay_violation);
-	circ_shut(w, h->circ, DESTROY_TORPROTOCOL, -1);
+	shut(w, h, DESTROY_TORPROTOCOL);
+}
+
+static uint32_t stream_of(struct worker *w, const struct heard *h)
+{
+	return edge_find_in(&w->edge, *owner_streams(w, h->owner), h->owner, h->msg.stream_id);
 }
 
 static void on_ignore(struct worker *w, struct heard *h)
@@ -27,18 +43,22 @@ static void on_drop(struct worker *w, struct heard *h)
 	count(w->counts, relay_drop);
 }
 
-/* DATA counts for the circuit window whatever its stream (interop section 2.5). */
+/* DATA counts for the circuit window whatever its stream (interop section 2.5), and on a leg
+ * whether or not its turn has come. False when the circuit is gone. */
+static bool data_counts(struct worker *w, const struct heard *h)
+{
+	uint8_t body[RELAY_SENDME_LEN];
+
+	return !relay_data_in(&w->relay, h->circ) ||
+	       circ_say_soon(w, h->circ, RELAY_SENDME, 0, body,
+			     relay_sendme_make(&w->relay, h->circ, h->tag, body)) == 0;
+}
+
 static void on_data(struct worker *w, struct heard *h)
 {
-	uint32_t stream;
-	uint8_t body[RELAY_SENDME_LEN];
+	uint32_t stream = stream_of(w, h);
 	int rc;
 
-	if (relay_data_in(&w->relay, h->circ) &&
-	    circ_say_soon(w, h->circ, RELAY_SENDME, 0, body,
-			  relay_sendme_make(&w->relay, h->circ, h->tag, body)) < 0)
-		return;
-	stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
 	if (!h->msg.stream_id || stream == SLOT_NONE) {
 		count(w->counts, relay_unknown_stream);
 		return;
@@ -60,7 +80,7 @@ static void on_data(struct worker *w, struct heard *h)
 
 static void on_end(struct worker *w, struct heard *h)
 {
-	uint32_t stream = edge_find(&w->edge, h->circ, h->msg.stream_id);
+	uint32_t stream = stream_of(w, h);
 
 	if (!h->msg.len) { /* interop E3 */
 		violate(w, h);
@@ -90,7 +110,11 @@ static void on_sendme(struct worker *w, struct heard *h)
 		circ_sendme(w, h);
 		return;
 	}
-	stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
+	if (h->k->tied) { /* a leg has congestion control, and so no such thing */
+		violate(w, h);
+		return;
+	}
+	stream = stream_of(w, h);
 	if (stream == SLOT_NONE)
 		return; /* it may have ended a moment ago */
 	if (edge_sendme_in(&w->edge, stream) < 0)
@@ -101,7 +125,7 @@ static void on_sendme(struct worker *w, struct heard *h)
 
 static void on_flow(struct worker *w, struct heard *h)
 {
-	uint32_t stream = edge_find_in(&w->edge, h->k->streams, h->circ, h->msg.stream_id);
+	uint32_t stream = stream_of(w, h);
 
 	if (stream == SLOT_NONE)
 		return; /* as for SENDME */
@@ -140,20 +164,20 @@ static void stream_refuse(struct worker *w, const struct heard *h, uint8_t reaso
 	struct writer out = writer_of(body, sizeof(body));
 
 	if (h->msg.command != RELAY_RESOLVE) {
-		circ_say(w, h->circ, RELAY_END, h->msg.stream_id, &reason, 1);
+		circ_say(w, h->owner, RELAY_END, h->msg.stream_id, &reason, 1);
 		return;
 	}
 	wr_u8(&out, 0xF0); /* transient error (tor-spec 6.4) */
 	wr_u8(&out, sizeof(text) - 1);
 	wr_bytes(&out, text, sizeof(text) - 1);
 	wr_u32(&out, 60);
-	circ_say(w, h->circ, RELAY_RESOLVED, h->msg.stream_id, body, (uint16_t)wr_len(&out));
+	circ_say(w, h->owner, RELAY_RESOLVED, h->msg.stream_id, body, (uint16_t)wr_len(&out));
 }
 
 /* A token for each BEGIN and RESOLVE; whole seconds refill (interop X4, E14). */
 static bool begin_allowed(struct worker *w, const struct heard *h)
 {
-	struct begins *b = &w->begins[h->circ];
+	struct begins *b = begins_of(w, h->owner);
 	uint32_t now_s = (uint32_t)(w->now_us / 1000000) + 1;
 	int64_t burst = MIN(w->params[CTL_PARAM_STREAM_DOS_BURST], INT32_MAX), more;
 
@@ -176,18 +200,31 @@ static bool begin_allowed(struct worker *w, const struct heard *h)
 static void begin_over(struct worker *w, const struct heard *h)
 {
 	if (w->params[CTL_PARAM_STREAM_DOS_TYPE] > 2)
-		circ_shut(w, h->circ, DESTROY_RESOURCELIMIT, -1);
-	else if (edge_find(&w->edge, h->circ, h->msg.stream_id) != SLOT_NONE)
+		shut(w, h, DESTROY_RESOURCELIMIT);
+	else if (stream_of(w, h) != SLOT_NONE)
 		count(w->counts, relay_stream_in_use);
 	else
 		stream_refuse(w, h, END_MISC);
 }
 
+/* Over which circuit and link a stream was asked for. */
+static struct ctl_stream_recv whence(const struct worker *w, const struct heard *h)
+{
+	const struct cfx_leg *l;
+
+	if (!(h->owner & CFX_SET))
+		return (struct ctl_stream_recv) {.circ = circ_id_of(&w->circs, h->circ),
+						 .conn = tcp_id(w->tcp, h->k->conn),
+						 .command = h->msg.command};
+	l = &w->conflux.set[h->owner & ~CFX_SET].leg[h->leg];
+	return (struct ctl_stream_recv) {
+		.circ = l->circ, .conn = l->conn, .command = h->msg.command};
+}
+
 static void on_stream(struct worker *w, struct heard *h)
 {
-	struct ctl_stream_recv body = {.circ = circ_id_of(&w->circs, h->circ),
-				       .conn = tcp_id(w->tcp, h->k->conn),
-				       .command = h->msg.command};
+	struct ctl_stream_recv body = whence(w, h);
+	uint32_t *streams = owner_streams(w, h->owner);
 	int stream;
 
 	if (!w->params[CTL_PARAM_ACCEPTING]) {
@@ -199,8 +236,8 @@ static void on_stream(struct worker *w, struct heard *h)
 		begin_over(w, h);
 		return;
 	}
-	stream = edge_begin(&w->edge, h->circ, &h->k->streams, h->msg.stream_id, h->msg.command,
-			    relay_has_cc(&w->relay, h->circ));
+	stream = edge_begin(&w->edge, h->owner, streams, h->msg.stream_id, h->msg.command,
+			    h->owner & CFX_SET || relay_has_cc(&w->relay, h->circ));
 	if (stream == ERR_NOT_NOW) {
 		count(w->counts, relay_stream_in_use);
 		return;
@@ -212,7 +249,7 @@ static void on_stream(struct worker *w, struct heard *h)
 	}
 	if (ctl_say(w, CTL_STREAM_RECV, slots_id(&w->edge.slots, (uint32_t)stream), 0, &body,
 		    sizeof(body), h->msg.body, h->msg.len) < 0) {
-		edge_end(&w->edge, (uint32_t)stream, &h->k->streams, false, w->now_us);
+		edge_end(&w->edge, (uint32_t)stream, streams, false, w->now_us);
 		edge_free(&w->edge, (uint32_t)stream); /* control never heard of it */
 		count(w->counts, edge_refused);
 		stream_refuse(w, h, END_RESOURCELIMIT);
@@ -253,10 +290,16 @@ static void on_extend(struct worker *w, struct heard *h)
 /* CONNECTED and RESOLVED come from exits, never from clients (interop C19). */
 static void on_answer(struct worker *w, struct heard *h)
 {
-	if (edge_find(&w->edge, h->circ, h->msg.stream_id) != SLOT_NONE)
+	if (stream_of(w, h) != SLOT_NONE)
 		violate(w, h);
 	else
 		count(w->counts, relay_ignored);
+}
+
+/* Of a circuit that is no leg: with one they are taken before. */
+static void on_conflux(struct worker *w, struct heard *h)
+{
+	set_hears(w, h->circ, &h->msg);
 }
 
 static void on_violate(struct worker *w, struct heard *h)
@@ -271,19 +314,28 @@ static void (*const acts[])(struct worker *, struct heard *) = {
 	[RELAY_ACT_TRUNCATE] = on_truncate, [RELAY_ACT_STREAM] = on_stream,
 	[RELAY_ACT_EXTEND] = on_extend,	    [RELAY_ACT_UP] = say_up,
 	[RELAY_ACT_ANSWER] = on_answer,	    [RELAY_ACT_VIOLATE] = on_violate,
-	[RELAY_ACT_PADDING] = on_padding,
+	[RELAY_ACT_PADDING] = on_padding,   [RELAY_ACT_CONFLUX] = on_conflux,
 };
 
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early)
 {
-	struct heard h = {.circ = circ, .k = &w->circs.circ[circ], .tag = tag, .early = early};
+	struct heard h = {
+		.owner = circ, .circ = circ, .k = &w->circs.circ[circ], .tag = tag, .early = early};
 
 	if (relay_msg_read(&h.msg, payload, onion_format(&w->onion, circ)) < 0) { /* interop R8 */
 		count(w->counts, relay_malformed);
 		circ_shut(w, circ, DESTROY_TORPROTOCOL, -1);
 	} else if (!h.msg.stream_id && relay_needs_stream(h.msg.command)) {
 		count(w->counts, relay_stream_zero);
-	} else {
+	} else if ((h.msg.command != RELAY_DATA || data_counts(w, &h)) &&
+		   !(UNLIKELY(h.k->tied) && set_hears(w, circ, &h.msg))) {
 		acts[relay_act_of(h.msg.command)](w, &h);
 	}
+}
+
+void recognised_in_order(struct worker *w, uint32_t set, unsigned leg, const struct relay_msg *m)
+{
+	struct heard h = {.owner = set | CFX_SET, .circ = SLOT_NONE, .leg = leg, .msg = *m};
+
+	acts[relay_act_of(m->command)](w, &h);
 }

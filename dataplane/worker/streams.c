@@ -8,11 +8,6 @@
  * under load many streams are ready and their digests share the lanes. */
 #define CELLS_A_STREAM 8
 
-static struct circ *circ_of(struct worker *w, const struct stream *s)
-{
-	return &w->circs.circ[s->circ];
-}
-
 void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush)
 {
 	struct stream *s = &w->edge.stream[stream];
@@ -21,7 +16,7 @@ void stream_end(struct worker *w, uint32_t stream, uint8_t reason, bool flush)
 
 	if (s->state == STREAM_ENDED || s->state == STREAM_FREE)
 		return;
-	edge_end(&w->edge, stream, &circ_of(w, s)->streams, flush, w->now_us);
+	edge_end(&w->edge, stream, owner_streams(w, circ), flush, w->now_us);
 	ctl_say_closed(w, CTL_STREAM_CLOSED, stream, reason ? reason : END_DONE);
 	if (reason)
 		circ_say(w, circ, RELAY_END, id, &reason, 1);
@@ -91,6 +86,8 @@ void circ_unblock(struct worker *w, uint32_t circ)
 {
 	struct circ *k = &w->circs.circ[circ];
 
+	if (UNLIKELY(k->tied == CFX_TIED))
+		leg_moved(w, circ);
 	if (!k->blocked)
 		return;
 	k->blocked = 0;
@@ -113,7 +110,7 @@ static bool circ_takes(struct worker *w, uint32_t circ, unsigned ahead)
 	return false;
 }
 
-static bool has_bytes(struct worker *w, const struct stream *s)
+bool stream_has_bytes(struct worker *w, const struct stream *s)
 {
 	uint8_t *p;
 	uint32_t len;
@@ -137,10 +134,25 @@ struct pass {
 	struct walk walk;
 };
 
+uint16_t stream_take(struct worker *w, uint32_t stream, uint8_t *body, uint16_t room)
+{
+	struct stream *s = &w->edge.stream[stream];
+	uint16_t len = edge_pack(&w->edge, stream, body, room);
+
+	s->in_flight += s->step;
+	if (UNLIKELY(s->rated))
+		edge_spent(&w->edge, stream, len, w->now_us);
+	w->figures->exit_bytes_in += len;
+	count(w->counts, edge_data_packed);
+	if (s->state == STREAM_OPEN)
+		exit_moved(w, s->conn, WAY_IN, len);
+	return len;
+}
+
 /* Packs one DATA message; false when there is no slot. */
 static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 {
-	struct stream *s = &w->edge.stream[stream];
+	const struct stream *s = &w->edge.stream[stream];
 	enum relay_format format = onion_format(&w->onion, s->circ);
 	unsigned at = relay_body_at(format, RELAY_DATA);
 	uint32_t slot = slot_take(&w->sched);
@@ -151,17 +163,10 @@ static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
 		return false;
 	payload = slot_at(&w->sched, slot)->payload;
 	room = relay_data_room(&w->relay, s->circ, (uint16_t)(CELL_PAYLOAD - at), &w->rng);
-	len = edge_pack(&w->edge, stream, payload + at, room);
+	len = stream_take(w, stream, payload + at, room);
 	relay_msg_write(payload, format, RELAY_DATA, s->id, len);
 	relay_pad(&w->relay, payload, at + len);
-	walk_put(w, &p->walk, s->circ, slot);
-	s->in_flight += s->step;
-	if (UNLIKELY(s->rated))
-		edge_spent(&w->edge, stream, len, w->now_us);
-	w->figures->exit_bytes_in += len;
-	count(w->counts, edge_data_packed);
-	if (s->state == STREAM_OPEN)
-		exit_moved(w, s->conn, WAY_IN, len);
+	walk_put(w, &p->walk, s->circ, slot, true);
 	return true;
 }
 
@@ -187,9 +192,11 @@ static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 		const struct stream *s = &w->edge.stream[stream];
 
 		p->visit[p->n_visits++] = (struct visit) {stream, s->circ, s->out.len, 0, false};
-		__builtin_prefetch(circ_of(w, s), 1);
-		__builtin_prefetch(&w->relay.window[s->circ], 1);
 		edge_fetch(&w->edge, stream);
+		if (UNLIKELY(s->circ & CFX_SET))
+			continue;
+		__builtin_prefetch(&w->circs.circ[s->circ], 1);
+		__builtin_prefetch(&w->relay.window[s->circ], 1);
 	}
 	for (unsigned i = 0; i < p->n_visits; i++)
 		edge_fetch_far(&w->edge, p->visit[i].stream);
@@ -218,11 +225,33 @@ static void pass_pack(struct worker *w, struct pass *p, unsigned share)
 		const struct stream *s = &w->edge.stream[v->stream];
 		unsigned ahead = ahead_of(p, v->circ);
 
-		while (v->n < share && !(v->waits = stream_waits(w, s)) && has_bytes(w, s) &&
+		if (UNLIKELY(v->circ & CFX_SET))
+			continue;
+		while (v->n < share && !(v->waits = stream_waits(w, s)) && stream_has_bytes(w, s) &&
 		       edge_may_send(&w->edge, v->stream) && circ_takes(w, v->circ, ahead + v->n) &&
 		       pack_one(w, v->stream, p))
 			v->n++;
 	}
+}
+
+/* Those of sets come behind the others: over which leg each goes is seen as it is packed. */
+static void pass_sets(struct worker *w, struct pass *p, unsigned share)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < p->n_visits; i++) {
+		struct visit *v = &p->visit[i];
+
+		if (LIKELY(!(v->circ & CFX_SET)))
+			continue;
+		v->waits = stream_waits(w, &w->edge.stream[v->stream]);
+		v->n = v->waits ? 0 : set_read(w, v->stream, share);
+		any |= v->n != 0;
+	}
+	if (!any)
+		return;
+	w->worked = true;
+	cells_flush(w);
 }
 
 static bool stream_over(const struct stream *s)
@@ -242,7 +271,7 @@ static void visit_end(struct worker *w, const struct visit *v, unsigned share)
 		return;
 	if (v->n == share || v->waits)
 		edge_ready(&w->edge, v->stream);
-	else if (s->far_end && !has_bytes(w, s))
+	else if (s->far_end && !stream_has_bytes(w, s))
 		stream_end(w, v->stream, s->far_end, true);
 }
 
@@ -265,7 +294,8 @@ void streams_read(struct worker *w)
 		share = MIN(BATCH / p.n_visits, (unsigned)CELLS_A_STREAM);
 		pass_pack(w, &p, share);
 		w->worked |= p.walk.n != 0;
-		walk_originate(w, &p.walk, true);
+		walk_originate(w, &p.walk);
+		pass_sets(w, &p, share);
 		for (unsigned i = 0; i < p.n_visits; i++)
 			visit_end(w, &p.visit[i], share);
 	}

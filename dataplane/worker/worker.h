@@ -6,6 +6,7 @@
 #include "dataplane/base/base.h"
 #include "dataplane/circ/circ.h"
 #include "dataplane/cipher/cipher.h"
+#include "dataplane/conflux/conflux.h"
 #include "dataplane/ctl.h"
 #include "dataplane/edge/edge.h"
 #include "dataplane/link/link.h"
@@ -52,6 +53,7 @@ struct walk {
 	struct onion_item item[BATCH];
 	wid circ[BATCH];
 	uint32_t slot[BATCH];
+	uint8_t data[BATCH]; /* ours: DATA, which counts for the window */
 };
 
 /* Closings that control must hear of and that did not fit into the ring. */
@@ -124,13 +126,14 @@ struct worker {
 	struct paddings padding;
 	struct edge edge;
 	struct sched sched;
+	struct conflux conflux;
 	struct rng rng;
 	struct counts *counts; /* in the shared figures */
 	struct ctl_figures *figures;
 	int64_t params[N_CTL_PARAMS];
 
 	struct denied denied;  /* addresses that control has had refused */
-	struct begins *begins; /* by circuit */
+	struct begins *begins; /* by circuit, then by set */
 	struct conn *conn;
 	uint32_t read_head, read_tail; /* links with records to open */
 	struct walk fwd, back;
@@ -209,6 +212,7 @@ void cells_flush(struct worker *w);
  * circuit is closed. */
 int circ_say(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 	     const uint8_t *body, uint16_t len);
+/* circ: a circuit, or with CFX_SET a set: the message goes over the leg that it picks. */
 /* The same for cells_flush and what it calls: sealed with its batch, or before the next circ_say.
  */
 typedef int circ_say_fn(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
@@ -216,10 +220,10 @@ typedef int circ_say_fn(struct worker *w, uint32_t circ, uint8_t command, uint16
 int circ_say_soon(struct worker *w, uint32_t circ, uint8_t command, uint16_t stream_id,
 		  const uint8_t *body, uint16_t len);
 /* Adds a relay message of ours, whole but for its digest, in a slot. True: the batch is full. */
-bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot);
-/* Seals and queues a batch of those; data: all are DATA. A circuit may be closed for a queue beyond
- * its bound, and with it its partner of a rendezvous. */
-void walk_originate(struct worker *w, struct walk *k, bool data);
+bool walk_put(struct worker *w, struct walk *k, uint32_t circ, uint32_t slot, bool data);
+/* Seals and queues a batch of those. A circuit may be closed for a queue beyond its bound, and with
+ * it its partner of a rendezvous, or its set. */
+void walk_originate(struct worker *w, struct walk *k);
 /* A filled slot onto a circuit's leg (its header is written here); the circuit closes when that
  * queue is beyond its bound. */
 void circ_queue(struct worker *w, uint32_t circ, enum circ_side side, uint8_t command,
@@ -235,6 +239,10 @@ void held_cross(struct worker *w, uint32_t circ);
 
 /* ---- recognised.c: relay messages for us ---- */
 void recognised(struct worker *w, uint32_t circ, uint8_t *payload, const uint8_t *tag, bool early);
+/* A message of a set whose turn it is; leg: the row that it came over. The set may be gone after
+ * it.
+ */
+void recognised_in_order(struct worker *w, uint32_t set, unsigned leg, const struct relay_msg *m);
 
 /* ---- padding.c: circuit padding ---- */
 void circ_pad_negotiate(struct worker *w, uint32_t circ, const uint8_t *body, uint16_t len);
@@ -255,7 +263,67 @@ void stream_connected(struct worker *w, uint32_t stream);
 /* All streams of a circuit may try again. */
 void circ_unblock(struct worker *w, uint32_t circ);
 
+/* Whether a stream has bytes to pack; takes up to room of them for a DATA message, all counted. */
+bool stream_has_bytes(struct worker *w, const struct stream *s);
+uint16_t stream_take(struct worker *w, uint32_t stream, uint8_t *body, uint16_t room);
+
+/* ---- sets.c: conflux sets, their life. Streams belong to an owner: a circuit, or with CFX_SET a
+ * set ---- */
+static inline uint32_t *owner_streams(struct worker *w, uint32_t owner)
+{
+	return owner & CFX_SET ? &w->conflux.set[owner & ~CFX_SET].streams
+			       : &w->circs.circ[owner].streams;
+}
+static inline struct begins *begins_of(struct worker *w, uint32_t owner)
+{
+	return &w->begins[owner & CFX_SET ? w->plane->n_circs + (owner & ~CFX_SET) : owner];
+}
+/* Whether conflux may be asked for on a circuit. */
+bool conflux_on(const struct worker *w, uint32_t circ);
+/* LINK came on a loose circuit. 0, or ERR_MALFORMED: the circuit is to be closed. */
+int set_link(struct worker *w, uint32_t circ, const struct relay_msg *m);
+/* What goes to the keeper of the nonce's name, and from it to the owner of the set. */
+struct set_ask {
+	wid conn;
+	uint32_t asked;
+	uint16_t body; /* longest DATA of the leg */
+	uint8_t _pad[2];
+	struct conflux_link link;
+};
+void on_set_ask(struct worker *w, wid circ, struct set_ask *ask);
+void on_set_join(struct worker *w, wid circ, const struct set_ask *ask);
+void on_set_joined(struct worker *w, wid circ, wid set, const struct conflux_link *answer);
+/* The set, or whoever was asked for it, closes a circuit; set WID_NONE: it never joined. */
+void on_set_end(struct worker *w, wid circ, wid set, uint8_t reason);
+void on_set_left(struct worker *w, wid set, wid circ, bool in_flight);
+/* For circ_shut: a circuit that is part of a set, or has asked, is gone. */
+void set_circ_gone(struct worker *w, uint32_t circ);
+/* Ends one leg; the set too, where it cannot go on without it. */
+void set_leg_close(struct worker *w, uint32_t set, unsigned leg, uint8_t reason);
+/* The one end of a set: its streams, its id, then its legs, which get a DESTROY with this reason.
+ */
+void set_shut(struct worker *w, uint32_t set, uint8_t reason);
+
+/* ---- ways.c: what goes between legs and sets ---- */
+/* A recognised message of a circuit: false when it is served as on any. */
+bool set_hears(struct worker *w, uint32_t circ, const struct relay_msg *m);
+void on_set_heard(struct worker *w, wid set, wid circ, const struct relay_msg *m);
+/* A leg may take more, or its round trip is known better. */
+void leg_moved(struct worker *w, uint32_t circ);
+void on_set_news(struct worker *w, wid set, wid circ, uint32_t rtt_us, uint32_t limit);
+/* A sequenced message, not DATA, over the leg that the set picks. 0; ERR_FULL: the set is gone. */
+int set_say(struct worker *w, uint32_t owner, uint8_t command, uint16_t stream_id,
+	    const uint8_t *body, uint16_t len);
+void on_set_say(struct worker *w, wid circ, wid set, const struct relay_msg *m);
+/* Packs up to most DATA of a set's stream; how many. The set may be gone after it. */
+unsigned set_read(struct worker *w, uint32_t stream, unsigned most);
+/* All streams of a set may try again. */
+void set_unblock(struct worker *w, uint32_t set);
+void set_reclaim(struct worker *w, uint32_t set);
+
 /* ---- close.c: the one close path ---- */
+/* All streams of an owner, without a word to the client. */
+void streams_close(struct worker *w, uint32_t owner);
 /* Closes a circuit of ours. from: -1 we decided; else the side whose leg is gone already (its peer
  * sent DESTROY, or its link died). Every other leg gets a DESTROY with this reason. */
 void circ_shut(struct worker *w, uint32_t circ, uint8_t reason, int from);
@@ -370,6 +438,15 @@ enum mesh_op {
 	MESH_SPLICE_CELL,
 	MESH_SPLICE_END,
 	MESH_NEIGHBOUR,
+	MESH_SET_ASK,
+	MESH_SET_JOIN,
+	MESH_SET_FORGET,
+	MESH_SET_JOINED,
+	MESH_SET_END,
+	MESH_SET_LEFT,
+	MESH_SET_HEARD,
+	MESH_SET_NEWS,
+	MESH_SET_SAY,
 	N_MESH_OPS
 };
 struct mesh *mesh_new(unsigned n_workers);
