@@ -43,8 +43,6 @@ def aims_text(found):
         reach, least = bounds(row)
         out.append(f"{row.name:58} {number(value):>9} {row.unit:20} {reach:>7} {row.met(value, row.reach):>8} {least:>19} "
                    f"{row.met(value, row.least):>9}  {number(tor):>8}  {how or 'not measured'}")
-    for name in table.LATER:
-        out.append(f"{name:58} {'-':>9} comes with CGO")
     return out
 
 
@@ -132,7 +130,6 @@ def page(found, plots):
     for row, value, tor, how in aims(found):
         lines.append((row.name, number(value), row.unit, f"{number(row.reach)}: {row.met(value, row.reach)}",
                       f"{number(row.least)}: {row.met(value, row.least)}", number(tor), how or "not measured"))
-    lines += [(name, "-", "", "", "", "-", "comes with CGO") for name in table.LATER]
     out = ["# Results", "", "Written by `bench/compare --plot` from `results.json`; `bench/compare --from-json` draws it again.",
            "", *[f"- {n}" for n in notes(found)], "", "## Where the figures stand", "",
            markdown_table(("row", "Ramson", "unit", "reach for", "not below (costs: not above)", "C tor", "had by"), lines), ""]

@@ -8,6 +8,7 @@ MANY = ["--links", "5000", "--circuits", "100000", "--sinks", "64", "--window", 
 GUARD = ["guard", "--direction", "down", "--links", "500", "--circuits", "500", "--sinks", "4", "--window", "8",
          "--handshake", "fast"]
 IDLE = ["idle", "--links", "1000", "--circuits", "20000", "--handshake", "fast", "--pending", "256"]
+IDLE_CGO = ["idle", "--links", "1000", "--circuits", "20000", "--cgo", "--pending", "256"]
 AES256 = ["--suite", "aes256"]
 VETH = ["middle", "--direction", "both", "--sinks", "2", "--links", "32", "--circuits", "320", "--window", "20"]
 
@@ -41,12 +42,15 @@ LOADS = {
     "exit-up": Load(["exit", "--direction", "up"] + FEW, "gbit_per_core_s", GBIT, ramson=0.6, tor=0.4, quick=False),
     "exit-aes256": Load(["exit", "--direction", "down"] + FEW + AES256, "gbit_per_core_s", GBIT, ramson=0.6, tor=0,
                         free=False, quick=False),
+    "middle-cgo": Load(["middle", "--cgo", "--direction", "down"] + FEW, "gbit_per_core_s", GBIT, tor=0.4),
+    "exit-cgo": Load(["exit", "--cgo", "--direction", "down"] + FEW, "gbit_per_core_s", GBIT, tor=0.4),
     "workers": Load(VETH, "ns_per_cell", "ns a cell", held=False, kinds={"ramson-one": 1.0, "ramson-two": 1.0}),
     "create-ntor": Load(["create", "--handshake", "ntor"], "per_core_s", EACH, free=False),
     "create-ntor3": Load(["create", "--handshake", "ntor3"], "per_core_s", EACH, free=False, ramson=0.4, tor=0.4, quick=False),
     "create-fast": Load(["create", "--handshake", "fast"], "per_core_s", EACH, free=False, ramson=0.4, tor=0.4, quick=False),
     "connect": Load(["connect", "--pending", "32"], "per_core_s", EACH, free=False),
     "idle-circuit": Load(IDLE, "bytes_per_circuit", BYTES, held=False, ramson=0.4, tor=0.4),
+    "idle-cgo": Load(IDLE_CGO, "bytes_per_circuit", BYTES, held=False, ramson=0.4, tor=0.4),
     "idle-link": Load(IDLE, "bytes_per_link", BYTES, held=False, ramson=0, tor=0),
     "thin": Load(["thin"], "p99_us", TIME, held=False, kinds={"ramson": 0.6, "ramson-one": 0.6, "tor": 0.6}),
     "latency": Load(["latency", "--window", "20"] + FEW[:-2], "p99_us", TIME, held=False, report=2, tor=0.4),
@@ -154,15 +158,17 @@ ROWS = (
     Row("the same, one cell at a time", "many-1", 7, 4),
     Row("guard, tor1 (client links of few cells each)", "guard", 15, 8),
     Row("exit, tor1, 100 streams", "exit-down", 12, 6),
+    Row("middle, CGO, 100 circuits on 10 links", "middle-cgo", 12, 6),
+    Row("exit, CGO, 100 streams", "exit-cgo", 12, 6),
     Row("two workers against one", "workers", 1.9, 1.7, compute=two_workers, unit="x"),
     Row("ntor handshakes answered", "create-ntor", 30000, 15000),
     Row("TLS and link handshakes accepted", "connect", 2000, 1400),
     Row("memory of an idle circuit", "idle-circuit", 1024, 2048, more=False),
+    Row("memory of an idle circuit, CGO", "idle-cgo", 1536, 2560, more=False),
     Row("memory of an idle link", "idle-link", 4096, 8192, more=False),
     Row("cell latency, p99, at half load", "latency", 50, 200, more=False),
     Row("cycles of a cell outside crypto", "middle-down", 300, 700, more=False, compute=outside_crypto, unit="core cycles"),
 )
-LATER = ("middle, CGO", "exit, CGO", "memory of an idle circuit, CGO")
 
 
 def value_of(row, results):
