@@ -198,7 +198,7 @@ def ntor3_congestion_control(w):
     return ntor3_probe(w, b"\1\1\0")
 
 
-@row(designed=("DESTROY(1)", "the proto line lacks Relay=5-6; stock tor gives the circuit CGO"))
+@row
 def ntor3_cgo(w):
     return ntor3_probe(w, b"\2\1\0\3\2\2\6")
 

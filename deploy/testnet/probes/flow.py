@@ -195,7 +195,8 @@ def cc_stream_sendme_for_nobody(w):
 
 @row(needs="FlowCtrl=2")
 def cc_data_beyond_every_window(w):
-    return stream_probe(w, *[sending(t.DATA, 77, b"a")] * 1600, message=CC).replace("SENDME", "").strip()[-20:]
+    told_all = stream_probe(w, *[sending(t.DATA, 77, b"a")] * 1600, message=CC, show=False)
+    return f"{told_all.count('SENDME')} SENDMEs, then {told_all.replace('SENDME', '').strip() or 'silence'}"
 
 
 XOFF, XON = b"\0", b"\0\0\0\0\0"
