@@ -1,7 +1,8 @@
 /* params.c - the network's parameters, and its demands on our protocols, out of a consensus. */
 #include "controlplane/dir/internal.h"
 
-const char dir_proto_line[] = "Cons=1-2 "
+const char dir_proto_line[] = "Conflux=1 "
+			      "Cons=1-2 "
 			      "Desc=1-3 "
 			      "DirCache=2 "
 			      "FlowCtrl=1-2 "

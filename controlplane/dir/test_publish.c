@@ -70,7 +70,7 @@ static void the_lines_and_their_order(void **state)
 		"router ours 10.0.0.9 9001 0 0\nidentity-ed25519\n-----BEGIN ED25519 CERT-----\n",
 		"\nmaster-key-ed25519 ",
 		"\nplatform Ramson 0.1.0 on Linux\n",
-		"proto Cons=1-2 "
+		"proto Conflux=1 Cons=1-2 "
 		"Desc=1-3 "
 		"DirCache=2 "
 		"FlowCtrl=1-2 "
