@@ -170,6 +170,26 @@ void splice_cell(struct worker *w, wid id, wid from, const uint8_t *payload)
 	circ_queue(w, circ, SIDE_P, CELL_RELAY, slot);
 }
 
+static void flush_back(struct worker *w);
+
+/* The same within this worker and a batch: the slot goes on, and the layers of all such cells are
+ * put on side by side. */
+static void splice_here(struct worker *w, wid id, wid from, uint32_t slot)
+{
+	uint32_t circ = circ_check(&w->circs, id);
+
+	if (circ == SLOT_NONE || w->circs.circ[circ].state != CIRC_OPEN ||
+	    w->circs.circ[circ].splice != from) {
+		count(w->counts, circ_unknown);
+		slot_give(&w->sched, slot);
+		return;
+	}
+	if (UNLIKELY(!w->circs.circ[circ].noted))
+		note_use(w, &w->circs.circ[circ], CELL_RELAY);
+	if (walk_put(w, &w->back, circ, slot, false))
+		flush_back(w);
+}
+
 /* One cell that came from the client's side and is not for us. It goes behind CREATE2 when that has
  * not been answered yet, as in C tor; while there is no leg at all the circuit ends here. */
 static void pass_forward(struct worker *w, uint32_t circ, const struct onion_item *item,
@@ -179,6 +199,10 @@ static void pass_forward(struct worker *w, uint32_t circ, const struct onion_ite
 
 	if (k->leg[SIDE_N]) {
 		circ_queue(w, circ, SIDE_N, item->command, slot);
+		return;
+	}
+	if (k->splice && wid_worker(k->splice) == w->index) {
+		splice_here(w, k->splice, circ_id_of(&w->circs, circ), slot);
 		return;
 	}
 	if (k->splice) {
