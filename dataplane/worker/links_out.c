@@ -138,13 +138,14 @@ static void link_serve(struct worker *w, uint32_t conn)
 	sched_served(&w->sched, conn);
 }
 
-/* While less than half busy a link is served at once; with load the interval grows to the full
- * KISTSchedRunInterval (DESIGN section 2.3). */
+/* While turns are less than half full a link is served at once; with load the interval grows to the
+ * full KISTSchedRunInterval. */
 static uint64_t interval_us(const struct worker *w)
 {
 	uint64_t full = (uint64_t)w->params[CTL_PARAM_KIST_INTERVAL_MS] * 1000;
+	uint32_t permille = w->fill / FILL_ONE;
 
-	return w->busy_permille < 500 ? 0 : full * (w->busy_permille - 500) / 500;
+	return permille < 500 ? 0 : full * (permille - 500) / 500;
 }
 
 /* What serving this link will touch, asked for while another is served. */

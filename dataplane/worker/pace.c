@@ -27,7 +27,6 @@ static void publish(struct worker *w)
 	if (w->now_us - w->publish_us < PUBLISH_US)
 		return;
 	w->publish_us = w->now_us;
-	w->busy_permille = w->total_ns ? (uint32_t)(w->busy_ns * 1000 / w->total_ns) : 0;
 	f->busy_ns += w->busy_ns;
 	f->total_ns += w->total_ns;
 	w->busy_ns = w->total_ns = 0;

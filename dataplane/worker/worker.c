@@ -4,9 +4,19 @@
 
 #include <rte_mbuf.h>
 
+/* How full turns are, of late: what tells a worker that keeps up from one that does not. Time in
+ * turns that moved something does not, for they are many and small where there is time for them. */
+static void fill_look(struct worker *w, unsigned n, uint64_t bytes)
+{
+	unsigned full = (unsigned)MAX(n * 1000 / TURN_PACKETS, bytes * 1000 / TURN_BYTES);
+
+	w->fill = (w->fill * (FILL_TURNS - 1) + MIN(full, 1000u) * FILL_ONE) / FILL_TURNS;
+}
+
 /* port rx -> net -> tcp. The frames live until the turn's end. */
 static unsigned receive(struct worker *w, struct rte_mbuf **frames)
 {
+	uint64_t bytes = w->counts->v[COUNT_net_rx_bytes];
 	unsigned n = port_rx(w->port, w->index, frames, TURN_PACKETS);
 
 	if (n) {
@@ -14,6 +24,7 @@ static unsigned receive(struct worker *w, struct rte_mbuf **frames)
 		tcp_in(w->tcp, w->rx->segs, w->rx->n_segs, w->now_us);
 		mesh_share_neighbours(w, w->rx->learned, w->rx->n_learned);
 	}
+	fill_look(w, n, w->counts->v[COUNT_net_rx_bytes] - bytes);
 	return n;
 }
 

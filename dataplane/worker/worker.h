@@ -24,7 +24,9 @@
 #define TURN_BYTES   (256 * 1024) /* bytes of records opened in one turn: they stay in L2 */
 #define STOP_US	     1000000	  /* from SHUTDOWN to the end of the loop */
 #define DENIED_MAX   65536	  /* addresses refused at once */
-#define TURN_SLOTS   1024	  /* slots that must be free before a turn reads anything */
+#define FILL_TURNS   64		  /* turns over which it is averaged how full they are */
+#define FILL_ONE     1024
+#define TURN_SLOTS   1024 /* slots that must be free before a turn reads anything */
 
 enum conn_kind { CONN_LINK, CONN_EXIT };
 
@@ -158,7 +160,7 @@ struct worker {
 	bool worked;	/* this turn moved something */
 	bool port_full; /* the port took less than there was, in the last turn */
 	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
-	uint32_t busy_permille;
+	uint32_t fill; /* FILL_ONE times the thousandths of a turn that turns are full, of late */
 	struct net_rx *rx;
 
 	/* tokens */
