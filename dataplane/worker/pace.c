@@ -6,9 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IDLE_SPIN     200  /* empty turns before the first sleep */
-#define NAP_QUEUED_US 100  /* longest sleep while a cell is queued */
-#define NAP_US	      1000 /* and else: TCP's timers count in milliseconds */
+#define IDLE_SPIN     200   /* empty turns before the first sleep */
+#define NAP_CELLS_US  100   /* longest sleep while cells wait, or have passed of late */
+#define NAP_US	      1000  /* and else: TCP's timers count in milliseconds */
+#define LATE_US	      20000 /* of late: a port without descriptor wakes nobody */
 #define PUBLISH_US    100000
 #define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
 
@@ -47,7 +48,8 @@ static void nap(struct worker *w)
 {
 	struct pollfd fds[2] = {{.fd = port_fd(w->port, w->index), .events = POLLIN},
 				{.fd = w->wake_fd, .events = POLLIN}};
-	long us = slots_in_use(&w->sched) ? NAP_QUEUED_US : NAP_US;
+	bool cells = slots_in_use(&w->sched) || w->now_us - w->cell_us < LATE_US;
+	long us = cells ? NAP_CELLS_US : NAP_US;
 	struct timespec limit = {0, us * 1000};
 	uint64_t wakes;
 
@@ -66,6 +68,14 @@ static bool finished(const struct worker *w)
 	return w->stopping && (w->now_us >= w->stop_us || !tcp_n_conns(w->tcp));
 }
 
+static void cells_look(struct worker *w)
+{
+	if (w->figures->cells_relayed == w->n_passed)
+		return;
+	w->n_passed = w->figures->cells_relayed;
+	w->cell_us = w->now_us;
+}
+
 void worker_run(struct worker *w)
 {
 	uint64_t start, end = clock_us();
@@ -78,6 +88,7 @@ void worker_run(struct worker *w)
 		worked = worker_turn(w, start);
 		buckets_refill(w);
 		memory_watch(w);
+		cells_look(w);
 		publish(w);
 		w->figures->turns++;
 		end = clock_us();

@@ -160,6 +160,7 @@ struct worker {
 	bool worked;	/* this turn moved something */
 	bool port_full; /* the port took less than there was, in the last turn */
 	uint64_t port_us, publish_us, busy_ns, total_ns, last_tick_us;
+	uint64_t n_passed, cell_us; /* cells relayed when last looked at, and when they rose */
 	uint32_t fill; /* FILL_ONE times the thousandths of a turn that turns are full, of late */
 	struct net_rx *rx;
 
