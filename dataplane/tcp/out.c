@@ -106,7 +106,7 @@ static uint32_t out_pieces(struct tcp *t, struct conn *c, struct rte_mbuf *head,
 }
 
 /* Copies [seq, seq + len) behind the header in its buffer. A record that no port has read stays
- * this core's own, no reference is counted, and the sum comes with the copy. Returns len. */
+ * this core's own, no reference is counted, and the sum comes with the copy. Returns the bytes. */
 static uint32_t out_copy(struct tcp *t, struct conn *c, struct rte_mbuf *head, uint32_t seq,
 			 uint32_t len, struct rte_mbuf **hint, struct tcp_tx *tx)
 {
@@ -114,7 +114,7 @@ static uint32_t out_copy(struct tcp *t, struct conn *c, struct rte_mbuf *head, u
 	uint8_t *to = buf_data(head) + head->data_len;
 	uint32_t done = 0;
 
-	for (; done < len; m = buf_of(m)->next) {
+	for (; done < len && m; m = buf_of(m)->next) {
 		uint32_t skip = seq + done - buf_of(m)->seq;
 		uint32_t n = MIN(len - done, m->data_len - skip);
 
@@ -126,9 +126,9 @@ static uint32_t out_copy(struct tcp *t, struct conn *c, struct rte_mbuf *head, u
 		done += n;
 		*hint = m;
 	}
-	head->data_len += (uint16_t)len;
-	head->pkt_len += len;
-	return len;
+	head->data_len += (uint16_t)done;
+	head->pkt_len += done;
+	return done;
 }
 
 static void out_acked(struct conn *c, uint64_t now_us)
