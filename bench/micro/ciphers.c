@@ -161,26 +161,55 @@ static void sha_run(void *state, unsigned n)
 
 /* ---- what Counter Galois Onion is made of ---- */
 struct uiv_set {
+	struct cipher *c;
 	unsigned n; /* cells of one call */
 	struct uiv u[UIV_BATCH], *p[UIV_BATCH];
 	struct uiv_cell cell[UIV_BATCH];
 	uint8_t from[UIV_BATCH][512], to[UIV_BATCH][512], hash[POLYVAL_LEN];
 };
 
-static void *uiv_make(uint64_t size)
+static void *uiv_make_with(struct cipher *c, uint64_t size)
 {
 	struct uiv_set *set = micro_new(1, sizeof(*set));
 	uint8_t keys[UIV_KEYS];
 
+	set->c = c;
 	set->n = (unsigned)size;
 	micro_fill(set->from, sizeof(set->from));
 	for (unsigned i = 0; i < UIV_BATCH; i++) {
 		micro_fill(keys, sizeof(keys));
-		uiv_init(micro_cipher(), &set->u[i], keys);
+		uiv_init(c, &set->u[i], keys);
 		set->p[i] = &set->u[i];
 		set->cell[i] = (struct uiv_cell) {&set->u[i], set->from[i], set->to[i], 3, NULL};
 	}
 	return set;
+}
+
+static void *uiv_make(uint64_t size)
+{
+	return uiv_make_with(micro_cipher(), size);
+}
+
+/* With kernels left out, as on a lesser CPU. */
+static struct cipher *without(struct cipher *c, unsigned flags)
+{
+	if (!c->mgr && cipher_init(c, flags) < 0)
+		exit(1);
+	return c;
+}
+
+static void *uiv_make_128(uint64_t size)
+{
+	static struct cipher c;
+
+	return uiv_make_with(without(&c, CIPHER_NO_AVX512), size);
+}
+
+static void *uiv_make_plain(uint64_t size)
+{
+	static struct cipher c;
+
+	return uiv_make_with(without(&c, CIPHER_PORTABLE), size);
 }
 
 static void polyval_run(void *state, unsigned n)
@@ -188,7 +217,7 @@ static void polyval_run(void *state, unsigned n)
 	struct uiv_set *set = state;
 
 	for (unsigned i = 0; i < n; i++)
-		polyval(micro_cipher(), set->u[i % UIV_BATCH].powers, set->from[i % UIV_BATCH], 32,
+		polyval(set->c, set->u[i % UIV_BATCH].powers, set->from[i % UIV_BATCH], 32,
 			set->hash);
 }
 
@@ -197,7 +226,7 @@ static void uiv_run(void *state, unsigned n)
 	struct uiv_set *set = state;
 
 	for (unsigned i = 0; i < n; i += set->n)
-		uiv_encrypt(micro_cipher(), set->cell, set->n);
+		uiv_encrypt(set->c, set->cell, set->n);
 }
 
 static void update_run(void *state, unsigned n)
@@ -205,7 +234,7 @@ static void update_run(void *state, unsigned n)
 	struct uiv_set *set = state;
 
 	for (unsigned i = 0; i < n; i += set->n)
-		uiv_update(micro_cipher(), set->p, set->n);
+		uiv_update(set->c, set->p, set->n);
 }
 
 const struct row cipher_rows[] = {
@@ -243,5 +272,9 @@ const struct row cipher_rows[] = {
 	{"uiv", "", 16, 65, uiv_make, uiv_run, NULL},
 	{"uiv update", "its next keys, so many at once", 1, 60, uiv_make, update_run, NULL},
 	{"uiv update", "", 8, 60, uiv_make, update_run, NULL},
+	{"uiv no avx512", "the same with kernels left out", 8, 0, uiv_make_128, uiv_run, NULL},
+	{"uiv no avx512 update", "", 8, 0, uiv_make_128, update_run, NULL},
+	{"uiv plain", "", 8, 0, uiv_make_plain, uiv_run, NULL},
+	{"uiv plain update", "", 8, 0, uiv_make_plain, update_run, NULL},
 	{NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -11,7 +11,7 @@ enum {
 	CIPHER_PORTABLE_CTR = 1,  /* no VAES kernel */
 	CIPHER_PORTABLE_SHA1 = 2, /* no SHA-NI kernel, no lanes */
 	CIPHER_NO_AVX512 = 4,	  /* AVX2 or below, in ipsec-mb too */
-	CIPHER_PORTABLE_UIV = 8,  /* no VPCLMULQDQ kernel */
+	CIPHER_PORTABLE_UIV = 8,  /* no kernel with carry-less products */
 	CIPHER_PORTABLE = 15,
 };
 struct aes_ctr;

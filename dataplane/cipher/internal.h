@@ -30,7 +30,7 @@ struct uiv_kernel {
 	void (*decrypt)(const struct cipher *c, const struct uiv_cell *cell);
 	void (*update)(const struct cipher *c, struct uiv *const *u, unsigned n);
 };
-extern const struct uiv_kernel uiv_portable, uiv_wide;
+extern const struct uiv_kernel uiv_portable, uiv_ni, uiv_wide;
 
 /* Of a payload's two parts the right one; the bytes of key stream behind its share. */
 #define UIV_RIGHT (RELAY_PAYLOAD - UIV_TAG)

@@ -25,6 +25,18 @@ static bool cpu_has_sha(const IMB_MGR *mgr)
 	       __builtin_cpu_supports("ssse3");
 }
 
+static const struct uiv_kernel *uiv_for(const IMB_MGR *mgr, unsigned flags, bool wide)
+{
+	if (flags & CIPHER_PORTABLE_UIV)
+		return &uiv_portable;
+	if (wide && mgr->features & IMB_FEATURE_VAES && mgr->features & IMB_FEATURE_VPCLMULQDQ)
+		return &uiv_wide;
+	if (mgr->features & IMB_FEATURE_AESNI && mgr->features & IMB_FEATURE_PCLMULQDQ &&
+	    __builtin_cpu_supports("sse4.1"))
+		return &uiv_ni;
+	return &uiv_portable;
+}
+
 /* A step costs the same whether one stream takes part or sixteen. Where two streams go through the
  * SHA instructions side by side (Zen 4) ten of them cost as much; where one of them is bound by its
  * throughput already (Emerald Rapids), four (both measured). */
@@ -44,10 +56,7 @@ static void choose_kernels(struct cipher *c, const IMB_MGR *mgr, unsigned flags)
 	c->sha1_blocks = sha1_blocks_portable;
 	c->sha1_blocks_x2 = sha1_blocks_x2_portable;
 	c->sha1_name = "portable";
-	c->uiv = &uiv_portable;
-	if (!(flags & CIPHER_PORTABLE_UIV) && wide && mgr->features & IMB_FEATURE_VAES &&
-	    mgr->features & IMB_FEATURE_VPCLMULQDQ)
-		c->uiv = &uiv_wide;
+	c->uiv = uiv_for(mgr, flags, wide);
 	c->uiv_name = c->uiv->name;
 	if (!(flags & CIPHER_PORTABLE_CTR) && wide && mgr->features & IMB_FEATURE_VAES) {
 		c->ctr = ctr_vaes;

@@ -21,7 +21,8 @@ static int setup(void **state)
 	assert_int_equal(cipher_init(&best, 0), 0);
 	assert_int_equal(cipher_init(&portable, CIPHER_PORTABLE), 0);
 	assert_int_equal(cipher_init(&no_avx512, CIPHER_NO_AVX512), 0);
-	print_message("best: %s; without AVX-512: %s\n", best.uiv_name, no_avx512.uiv_name);
+	print_message("best: %s; without AVX-512: %s; portable: %s\n", best.uiv_name,
+		      no_avx512.uiv_name, portable.uiv_name);
 	return 0;
 }
 
@@ -30,6 +31,18 @@ static int teardown(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(ciphers); i++)
 		cipher_fini(ciphers[i]);
 	return 0;
+}
+
+/* A kernel for each CPU: what is left out is not taken, and what the CPU has is. */
+static void test_choice(void **state)
+{
+	const bool ni = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes") &&
+			__builtin_cpu_supports("sse4.1");
+
+	assert_string_equal(portable.uiv_name, "portable");
+	assert_string_equal(no_avx512.uiv_name, ni ? "pclmulqdq" : "portable");
+	if (!__builtin_cpu_supports("vpclmulqdq"))
+		assert_ptr_equal(best.uiv, no_avx512.uiv);
 }
 
 /* ---- POLYVAL ---- */
@@ -60,7 +73,7 @@ static void test_rfc(void **state)
 }
 
 /* Every number of blocks up to past two rounds of the kernel, and keys at the edges. */
-static void test_hash_twins(void **state)
+static void hash_twins(struct cipher *c)
 {
 	static const uint8_t edges[] = {0x00, 0x01, 0x80, 0xff};
 	uint8_t key[16], blocks[34 * 16 + 16], want[16], got[16];
@@ -74,12 +87,18 @@ static void test_hash_twins(void **state)
 		if (round < 70)
 			memset(round & 1 ? key : blocks, edges[round / 2 % 4], sizeof(key));
 		polyval_powers(&portable, p, key);
-		polyval_powers(&best, q, key);
+		polyval_powers(c, q, key);
 		assert_memory_equal(p, q, sizeof(p));
 		polyval(&portable, p, blocks + at, n, want);
-		polyval(&best, q, blocks + at, n, got);
+		polyval(c, q, blocks + at, n, got);
 		assert_memory_equal(want, got, 16);
 	}
+}
+
+static void test_hash_twins(void **state)
+{
+	hash_twins(&best);
+	hash_twins(&no_avx512);
 }
 
 /* ---- the public vectors ---- */
@@ -233,7 +252,7 @@ static void test_vectors(void **state)
 static uint8_t texts[UIV_BATCH][64 + RELAY_PAYLOAD], slots[UIV_BATCH][128 + RELAY_PAYLOAD + 64];
 static struct uiv ours[UIV_BATCH], theirs[UIV_BATCH];
 
-static void twins_encrypt(unsigned n, bool in_place)
+static void twins_encrypt(struct cipher *c, unsigned n, bool in_place)
 {
 	struct uiv_cell a[UIV_BATCH] = {{0}}, b[UIV_BATCH] = {{0}};
 	uint8_t want[UIV_BATCH][RELAY_PAYLOAD];
@@ -252,11 +271,11 @@ static void twins_encrypt(unsigned n, bool in_place)
 		}
 	}
 	uiv_encrypt(&portable, a, n);
-	uiv_encrypt(&best, b, n);
+	uiv_encrypt(c, b, n);
 	for (unsigned i = 0; i < n; i++) {
 		size_t to = (size_t)(b[i].dst - slots[i]);
-		uint8_t back[RELAY_PAYLOAD];
-		struct uiv copy = ours[i];
+		uint8_t back[RELAY_PAYLOAD], back_too[RELAY_PAYLOAD];
+		struct uiv copy = ours[i], copy_too = ours[i];
 
 		assert_memory_equal(b[i].dst, want[i], RELAY_PAYLOAD);
 		for (size_t k = 0; k < sizeof(slots[i]); k++)
@@ -266,17 +285,20 @@ static void twins_encrypt(unsigned n, bool in_place)
 		uiv_decrypt(&portable,
 			    &(struct uiv_cell) {&copy, want[i], back, a[i].command, NULL});
 		assert_memory_equal(back + UIV_TAG, a[i].src + UIV_TAG, RELAY_PAYLOAD - UIV_TAG);
+		uiv_decrypt(c,
+			    &(struct uiv_cell) {&copy_too, want[i], back_too, a[i].command, NULL});
+		assert_memory_equal(back_too, back, RELAY_PAYLOAD);
 	}
 }
 
-static void test_twins(void **state)
+static void twins(struct cipher *c)
 {
 	struct uiv *a[UIV_BATCH], *b[UIV_BATCH];
 	uint8_t keys[UIV_KEYS];
 
 	for (unsigned i = 0; i < UIV_BATCH; i++) {
 		rng_bytes(&rng, keys, sizeof(keys));
-		uiv_init(&best, &ours[i], keys);
+		uiv_init(c, &ours[i], keys);
 		uiv_init(&portable, &theirs[i], keys);
 		a[i] = &theirs[i];
 		b[i] = &ours[i];
@@ -285,12 +307,18 @@ static void test_twins(void **state)
 	for (unsigned round = 0; round < 100; round++) {
 		unsigned n = 1 + rng_below(&rng, UIV_BATCH);
 
-		twins_encrypt(n, round & 1);
+		twins_encrypt(c, n, round & 1);
 		n = 1 + rng_below(&rng, UIV_BATCH);
 		uiv_update(&portable, a, n);
-		uiv_update(&best, b, n);
+		uiv_update(c, b, n);
 		assert_memory_equal(ours, theirs, sizeof(ours));
 	}
+}
+
+static void test_twins(void **state)
+{
+	twins(&best);
+	twins(&no_avx512);
 }
 
 /* What one kernel encrypts the other decrypts, T' and all. */
@@ -323,9 +351,9 @@ static void test_round(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc),	cmocka_unit_test(test_hash_twins),
-		cmocka_unit_test(test_vectors), cmocka_unit_test(test_twins),
-		cmocka_unit_test(test_round),
+		cmocka_unit_test(test_choice),	   cmocka_unit_test(test_rfc),
+		cmocka_unit_test(test_hash_twins), cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_twins),	   cmocka_unit_test(test_round),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,26 +1,19 @@
 /* uiv_wide.c - POLYVAL and UIV+ with VPCLMULQDQ and VAES on 512-bit registers. The twin is
- * uiv_portable.c.
- *
- * One cell is a chain: hash, one AES block, a product, key stream. So each step is done for all
- * cells of a call before the next step, and the CPU works on several chains at once. */
-#include <immintrin.h>
-
-#include "dataplane/cipher/internal.h"
-
-#define WIDE                                                                                       \
+ * uiv_portable.c. */
+#define UIV_TARGET                                                                                 \
 	__attribute__((target(                                                                     \
 		"avx512f,avx512bw,avx512vl,avx512dq,vaes,aes,pclmul,vpclmulqdq,bmi2,sse4.1")))
-#define INLINE WIDE static inline __attribute__((always_inline))
+#define UIV_XOR3(a, b, c) _mm_ternarylogic_epi64(a, b, c, 0x96)
+#include "dataplane/cipher/uiv_x86.h"
 
-/* ---- POLYVAL's field: polynomials modulo x^128 + x^127 + x^126 + x^121 + 1, the lowest
- * coefficient in the lowest bit; every product is divided by x^128 (RFC 8452, section 3) ---- */
+/* ---- POLYVAL ---- */
 
-/* Products that are still to be reduced, by lanes of 128 bits. */
+/* struct raw, by lanes of 128 bits. */
 struct sum {
 	__m512i lo, mid, hi;
 };
 
-INLINE struct sum product(__m512i a, __m512i b)
+UIV_STEP struct sum product(__m512i a, __m512i b)
 {
 	return (struct sum) {_mm512_clmulepi64_epi128(a, b, 0x00),
 			     _mm512_xor_si512(_mm512_clmulepi64_epi128(a, b, 0x01),
@@ -28,13 +21,13 @@ INLINE struct sum product(__m512i a, __m512i b)
 			     _mm512_clmulepi64_epi128(a, b, 0x11)};
 }
 
-INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
+UIV_STEP __m512i xor3(__m512i a, __m512i b, __m512i c)
 {
 	return _mm512_ternarylogic_epi64(a, b, c, 0x96);
 }
 
-/* Two foldings, each of 64 bits: x^128 + x^127 + x^126 + x^121 + 1 times the low word clears it. */
-INLINE __m512i reduce(struct sum s)
+/* fold() in each lane. */
+UIV_STEP __m512i reduce(struct sum s)
 {
 	const __m512i poly = _mm512_set1_epi64((long long)0xc200000000000000);
 	__m512i lo = _mm512_xor_si512(s.lo, _mm512_bslli_epi128(s.mid, 8));
@@ -46,57 +39,39 @@ INLINE __m512i reduce(struct sum s)
 }
 
 /* The same for what stands in all four lanes together. */
-INLINE __m128i across(__m512i v)
+UIV_STEP __m128i across(__m512i v)
 {
 	__m256i h = _mm256_xor_si256(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
 
 	return _mm_xor_si128(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
-INLINE __m128i fold(__m128i lo, __m128i mid, __m128i hi)
-{
-	const __m128i poly = _mm_set1_epi64x((long long)0xc200000000000000);
-
-	lo = _mm_xor_si128(lo, _mm_slli_si128(mid, 8));
-	hi = _mm_xor_si128(hi, _mm_srli_si128(mid, 8));
-	lo = _mm_xor_si128(_mm_shuffle_epi32(lo, 78), _mm_clmulepi64_si128(lo, poly, 0x00));
-	return _mm_ternarylogic_epi64(hi, _mm_shuffle_epi32(lo, 78),
-				      _mm_clmulepi64_si128(lo, poly, 0x00), 0x96);
-}
-
-INLINE __m128i dot(__m128i a, __m128i b)
-{
-	return fold(
-		_mm_clmulepi64_si128(a, b, 0x00),
-		_mm_xor_si128(_mm_clmulepi64_si128(a, b, 0x01), _mm_clmulepi64_si128(a, b, 0x10)),
-		_mm_clmulepi64_si128(a, b, 0x11));
-}
-
 struct powers {
 	__m512i high, low; /* powers 8 to 5, and 4 to 1 */
 };
 
-INLINE struct powers powers_of(const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN])
+UIV_STEP struct powers powers_of(const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN])
 {
 	return (struct powers) {_mm512_load_si512(powers[0]), _mm512_load_si512(powers[4])};
 }
 
 /* Takes eight more blocks; the sum so far stands in the first of them. */
-INLINE __m128i take8(struct powers k, __m512i first, __m512i last)
+UIV_STEP __m128i take8(struct powers k, __m512i first, __m512i last)
 {
 	struct sum a = product(first, k.high), b = product(last, k.low);
 
-	return fold(across(_mm512_xor_si512(a.lo, b.lo)), across(_mm512_xor_si512(a.mid, b.mid)),
-		    across(_mm512_xor_si512(a.hi, b.hi)));
+	return fold((struct raw) {across(_mm512_xor_si512(a.lo, b.lo)),
+				  across(_mm512_xor_si512(a.mid, b.mid)),
+				  across(_mm512_xor_si512(a.hi, b.hi))});
 }
 
-INLINE __m512i add_low(__m512i v, __m128i sum)
+UIV_STEP __m512i add_low(__m512i v, __m128i sum)
 {
 	return _mm512_xor_si512(v, _mm512_zextsi128_si512(sum));
 }
 
-WIDE static void hash_wide(const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN], const uint8_t *blocks,
-			   size_t n, uint8_t out[POLYVAL_LEN])
+UIV_TARGET static void hash_wide(const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
+				 const uint8_t *blocks, size_t n, uint8_t out[POLYVAL_LEN])
 {
 	const struct powers k = powers_of(powers);
 	__m128i sum = _mm_setzero_si128();
@@ -115,7 +90,7 @@ WIDE static void hash_wide(const uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN], co
 }
 
 /* By doubling: 1; 2; 3 and 4; 5 to 8. */
-INLINE void powers_from(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN], __m128i h)
+UIV_STEP void powers_from(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN], __m128i h)
 {
 	__m128i h2 = dot(h, h);
 	__m512i two = _mm512_inserti64x2(_mm512_castsi128_si512(h2), h, 1); /* 2, 1 */
@@ -127,8 +102,8 @@ INLINE void powers_from(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN], __m128i h)
 	_mm512_store_si512(powers[0], reduce(product(two, four)));
 }
 
-WIDE static void powers_wide(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
-			     const uint8_t key[POLYVAL_LEN])
+UIV_TARGET static void powers_wide(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
+				   const uint8_t key[POLYVAL_LEN])
 {
 	_Alignas(64) uint8_t aligned[POLYVAL_POWERS][POLYVAL_LEN];
 
@@ -139,30 +114,9 @@ WIDE static void powers_wide(uint8_t powers[POLYVAL_POWERS][POLYVAL_LEN],
 
 /* ---- AES ---- */
 
-INLINE __m128i at16(const uint8_t *p)
-{
-	return _mm_loadu_si128((const __m128i *)p);
-}
-
-INLINE __m128i aes_encrypt(const uint8_t k[11][16], __m128i b)
-{
-	b = _mm_xor_si128(b, at16(k[0]));
-	for (unsigned r = 1; r < 10; r++)
-		b = _mm_aesenc_si128(b, at16(k[r]));
-	return _mm_aesenclast_si128(b, at16(k[10]));
-}
-
-INLINE __m128i aes_decrypt(const uint8_t k[11][16], __m128i b)
-{
-	b = _mm_xor_si128(b, at16(k[10]));
-	for (unsigned r = 9; r > 0; r--)
-		b = _mm_aesdec_si128(b, _mm_aesimc_si128(at16(k[r])));
-	return _mm_aesdeclast_si128(b, at16(k[0]));
-}
-
 /* Both schedules of a state at once. With all columns alike ShiftRows moves nothing, so the last
  * round of AES is SubWord, and cheaper than the instruction for it. */
-INLINE void expand(struct uiv *u, __m128i j, __m128i s)
+UIV_STEP void expand(struct uiv *u, __m128i j, __m128i s)
 {
 	static const uint32_t rcon[10] = {1, 2, 4, 8, 16, 32, 64, 128, 0x1b, 0x36};
 	const __m256i rot = _mm256_set1_epi32(0x0c0f0e0d); /* bytes 13, 14, 15, 12 */
@@ -184,7 +138,7 @@ INLINE void expand(struct uiv *u, __m128i j, __m128i s)
 
 /* ---- UIV+ ---- */
 
-INLINE void start(struct uiv *u, __m512i keys, __m128i nonce)
+UIV_STEP void start(struct uiv *u, __m512i keys, __m128i nonce)
 {
 	_mm_store_si128((__m128i *)u->nonce, nonce);
 	_mm_store_si128((__m128i *)u->s_hash, _mm512_extracti64x2_epi64(keys, 3));
@@ -192,14 +146,15 @@ INLINE void start(struct uiv *u, __m512i keys, __m128i nonce)
 	powers_from(u->powers, _mm512_extracti64x2_epi64(keys, 1));
 }
 
-WIDE static void init_wide(const struct cipher *c, struct uiv *u, const uint8_t keys[UIV_KEYS])
+UIV_TARGET static void init_wide(const struct cipher *c, struct uiv *u,
+				 const uint8_t keys[UIV_KEYS])
 {
 	start(u, _mm512_loadu_si512(keys), at16(keys + 64));
 }
 
 /* A right part as it is hashed: behind T' and the command, zeroes behind it. The loads begin one
  * byte before it; what lies there and behind it is masked off. */
-INLINE __m128i mask_of(const struct uiv *u, uint8_t command, const uint8_t *right)
+UIV_STEP __m128i mask_of(const struct uiv *u, uint8_t command, const uint8_t *right)
 {
 	const struct powers k = powers_of(u->powers);
 	const uint8_t *at = (const uint8_t *)((uintptr_t)right - 17);
@@ -214,15 +169,8 @@ INLINE __m128i mask_of(const struct uiv *u, uint8_t command, const uint8_t *righ
 		     _mm512_maskz_loadu_epi8(~0ull >> 2, at + 448));
 }
 
-/* The first counter block of the key stream that belongs to a left part. */
-INLINE __m128i stream_of(const struct uiv *u, __m128i left)
-{
-	return _mm_and_si128(dot(left, at16(u->s_hash)),
-			     _mm_set_epi64x((long long)0xc0ffffffffffffff, -1));
-}
-
 /* Counter blocks iv + from on, four of them. The low six bits of iv are zero. */
-INLINE __m512i counters(__m128i iv, unsigned from)
+UIV_STEP __m512i counters(__m128i iv, unsigned from)
 {
 	const __m512i step = _mm512_set_epi64(3ll << 56, 0, 2ll << 56, 0, 1ll << 56, 0, 0, 0);
 	const __m512i base = _mm512_set_epi64((long long)from << 56, 0, (long long)from << 56, 0,
@@ -231,7 +179,7 @@ INLINE __m512i counters(__m128i iv, unsigned from)
 	return _mm512_xor_si512(_mm512_broadcast_i32x4(iv), _mm512_add_epi64(step, base));
 }
 
-INLINE void run_stream(const uint8_t k[11][16], __m128i iv, uint8_t *dst, const uint8_t *src)
+UIV_STEP void run_stream(const uint8_t k[11][16], __m128i iv, uint8_t *dst, const uint8_t *src)
 {
 	const __mmask64 tail = ~0ull >> (512 - UIV_RIGHT);
 	__m512i b[8], key = _mm512_broadcast_i32x4(at16(k[0]));
@@ -255,45 +203,18 @@ INLINE void run_stream(const uint8_t k[11][16], __m128i iv, uint8_t *dst, const 
 	_mm512_mask_storeu_epi8(dst + 448, tail, b[7]);
 }
 
-WIDE static void encrypt_wide(const struct cipher *c, const struct uiv_cell *cells, unsigned n)
+UIV_TARGET static void encrypt_wide(const struct cipher *c, const struct uiv_cell *cells,
+				    unsigned n)
 {
-	__m128i mask[UIV_BATCH];
-
-	for (unsigned i = 0; i < n; i++) {
-		uiv_fetch(cells[i].u, 1);
-		mask[i] = mask_of(cells[i].u, cells[i].command, cells[i].src + UIV_TAG);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct uiv *u = cells[i].u;
-
-		uiv_fetch(u, 2);
-		__m128i left = _mm_xor_si128(at16(cells[i].src), mask[i]);
-
-		left = _mm_xor_si128(aes_encrypt(u->j, left), mask[i]);
-		_mm_storeu_si128((__m128i *)cells[i].dst, left);
-		_mm_store_si128((__m128i *)u->last, left);
-		mask[i] = stream_of(u, left);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		if (cells[i].next)
-			uiv_fetch(cells[i].next, 0);
-		run_stream(cells[i].u->s, mask[i], cells[i].dst + UIV_TAG, cells[i].src + UIV_TAG);
-	}
+	encrypt_by(mask_of, run_stream, cells, n);
 }
 
-WIDE static void decrypt_wide(const struct cipher *c, const struct uiv_cell *k)
+UIV_TARGET static void decrypt_wide(const struct cipher *c, const struct uiv_cell *cell)
 {
-	struct uiv *u = k->u;
-	__m128i sealed = at16(k->src), mask;
-
-	run_stream(u->s, stream_of(u, sealed), k->dst + UIV_TAG, k->src + UIV_TAG);
-	mask = mask_of(u, k->command, k->dst + UIV_TAG);
-	_mm_storeu_si128((__m128i *)k->dst,
-			 _mm_xor_si128(aes_decrypt(u->j, _mm_xor_si128(sealed, mask)), mask));
-	_mm_store_si128((__m128i *)u->last, sealed);
+	decrypt_by(mask_of, run_stream, cell);
 }
 
-WIDE static void update_wide(const struct cipher *c, struct uiv *const *us, unsigned n)
+UIV_TARGET static void update_wide(const struct cipher *c, struct uiv *const *us, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct uiv *u = us[i];
