@@ -141,38 +141,63 @@ static void out_acked(struct conn *c, uint64_t now_us)
 	c->sent_us = now_us;
 }
 
-/* Sends up to len bytes from seq, and the FIN behind them if asked. Returns the bytes sent (fewer
- * when the port's chain is too short; then without FIN), or -1 when there is no mbuf. */
-static int64_t out_segment(struct tcp *t, struct conn *c, struct out *o, uint32_t seq, uint32_t len,
-			   bool fin, struct rte_mbuf **hint)
+/* One frame with these bytes behind its header: all of them where the port cuts, else what the
+ * caller knows to fit. Returns how many went (fewer when the port's chain is too short), or -1 when
+ * there is no mbuf. */
+static int64_t out_frame(struct tcp *t, struct conn *c, struct out *o, const struct tcp_hdr *h,
+			 uint32_t len, uint32_t mss, struct rte_mbuf **hint)
 {
 	struct tcp_tx *tx = &o->tx[o->n];
-	uint32_t mss, done = 0;
-	struct rte_mbuf *m;
-	struct tcp_hdr h;
+	struct rte_mbuf *m = header_new(t, h);
+	uint32_t done = 0;
 
-	out_header(&h, c, o->now_us);
-	mss = out_mss(c, &h);
-	h.seq = seq;
-	h.window = rx_window(c);
-	m = header_new(t, &h);
 	*tx = (struct tcp_tx) {.m = m, .src = c->local, .dst = c->remote};
 	if (m && len)
-		done = len <= rte_pktmbuf_tailroom(m) ? out_copy(t, c, m, seq, len, hint, tx)
-						      : out_pieces(t, c, m, seq, len, hint);
+		done = len <= rte_pktmbuf_tailroom(m) ? out_copy(t, c, m, h->seq, len, hint, tx)
+						      : out_pieces(t, c, m, h->seq, len, hint);
 	if (UNLIKELY(!m || (len && !done))) {
 		rte_pktmbuf_free(m);
 		o->stuck = true;
 		return -1;
 	}
-	if (done == len && fin)
-		buf_data(m)[13] |= TCP_FIN;
-	if (done && seq + done == c->snd_end)
-		buf_data(m)[13] |= TCP_PSH;
 	tx->gso_size = done > mss ? (uint16_t)mss : 0;
 	o->n++;
-	out_acked(c, o->now_us);
 	tcp_count(t, segs_out);
+	return done;
+}
+
+/* Sends up to len bytes from seq, and the FIN behind them if asked: as one frame where the port
+ * cuts, else as a train of frames that are alike but for their place. Returns the bytes sent (fewer
+ * when mbufs, or pieces for the port's chain, ran out; then without FIN), or -1 when there is no
+ * mbuf. len takes no more frames than o has room for. */
+static int64_t out_segment(struct tcp *t, struct conn *c, struct out *o, uint32_t seq, uint32_t len,
+			   bool fin, struct rte_mbuf **hint)
+{
+	uint32_t mss, done = 0;
+	struct tcp_hdr h;
+	int64_t some;
+
+	out_header(&h, c, o->now_us);
+	mss = out_mss(c, &h);
+	h.window = rx_window(c);
+	do {
+		uint32_t want = t->cfg.tso_max ? len - done : MIN(len - done, mss);
+
+		h.seq = seq + done;
+		some = out_frame(t, c, o, &h, want, mss, hint);
+		if (some < 0)
+			break;
+		done += (uint32_t)some;
+		if (some < want)
+			break;
+	} while (done < len && o->n < o->max);
+	if (UNLIKELY(some < 0 && !done))
+		return -1;
+	if (done == len && fin)
+		buf_data(o->tx[o->n - 1].m)[13] |= TCP_FIN;
+	if (done && seq + done == c->snd_end)
+		buf_data(o->tx[o->n - 1].m)[13] |= TCP_PSH;
+	out_acked(c, o->now_us);
 	return done;
 }
 
@@ -193,10 +218,11 @@ static uint32_t out_cwnd_room(const struct conn *c)
 	return c->path.cwnd > pipe ? c->path.cwnd - pipe : 0;
 }
 
-/* The longest unit of whole MSS that port and congestion window take. */
-static uint32_t out_unit(const struct tcp *t, uint32_t mss, uint32_t room)
+/* The longest unit of whole MSS that congestion window and port take, or frames in o where the port
+ * cuts nothing. */
+static uint32_t out_unit(const struct tcp *t, const struct out *o, uint32_t mss, uint32_t room)
 {
-	uint32_t max = MIN(t->cfg.tso_max, room);
+	uint32_t max = MIN(t->cfg.tso_max ? t->cfg.tso_max : (o->max - o->n) * mss, room);
 
 	return max > mss ? max / mss * mss : mss;
 }
@@ -227,8 +253,8 @@ static bool out_again(struct tcp *t, struct conn *c, struct out *o, uint32_t i, 
 	int64_t done;
 
 	if (len > unit) {
-		if (!sent_split(t, c, i, s->seq + unit))
-			return false;
+		/* Without a row for the rest it counts as sent too, and comes when it is missed. */
+		sent_split(t, c, i, s->seq + unit);
 		len = unit;
 		fin = false;
 	}
@@ -257,13 +283,14 @@ static void out_lost(struct tcp *t, struct conn *c, struct out *o)
 		/* A window that shrank holds back all but the first. */
 		if (i != c->sent_head && seq_lt(c->snd_una + c->snd_wnd, s->end))
 			break;
-		if (!out_again(t, c, o, i, out_unit(t, mss, room)))
+		if (!out_again(t, c, o, i, out_unit(t, o, mss, room)))
 			break;
 	}
 }
 
 /* How much new data one segment may carry now; 0: wait. */
-static uint32_t out_new_len(struct tcp *t, struct conn *c, uint32_t mss, bool probe)
+static uint32_t out_new_len(const struct tcp *t, const struct conn *c, const struct out *o,
+			    uint32_t mss, bool probe)
 {
 	uint32_t unsent = tx_unsent(c), cwnd = out_cwnd_room(c);
 	int32_t wnd = (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt);
@@ -275,7 +302,7 @@ static uint32_t out_new_len(struct tcp *t, struct conn *c, uint32_t mss, bool pr
 		return MIN(MIN(unsent, mss), (uint32_t)wnd);
 	if (cwnd < MIN(unsent, mss))
 		return 0;
-	len = MIN(MIN(unsent, (uint32_t)wnd), out_unit(t, mss, cwnd));
+	len = MIN(MIN(unsent, (uint32_t)wnd), out_unit(t, o, mss, cwnd));
 	/* Silly window: a small segment only when it is all there is, or nothing is on its way. */
 	if (len < mss && len < unsent && c->snd_una != c->snd_nxt && len < c->max_wnd / 2)
 		return 0;
@@ -285,7 +312,7 @@ static uint32_t out_new_len(struct tcp *t, struct conn *c, uint32_t mss, bool pr
 /* One segment of new data, with the FIN when it is due. False: nothing more to send now. */
 static bool out_new(struct tcp *t, struct conn *c, struct out *o, bool probe)
 {
-	uint32_t len = out_new_len(t, c, out_data_mss(c, o->now_us), probe), seq = c->snd_nxt;
+	uint32_t len = out_new_len(t, c, o, out_data_mss(c, o->now_us), probe), seq = c->snd_nxt;
 	bool fin = (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED;
 	int64_t done;
 

@@ -878,7 +878,7 @@ static void small_config(struct tcp_config *cfg, int side)
 	cfg->max_mem = 40000;
 	cfg->n_headers = 64;
 	cfg->n_pieces = 96;
-	cfg->n_sent = 12;
+	cfg->n_sent = 4;
 }
 
 /* Everything runs out all the time: slow, but every byte arrives and nothing is kept. */
