@@ -149,7 +149,12 @@ static inline void link_used(struct links *l, uint32_t conn, enum link_use use)
 }
 
 /* What a link's timer asks for. */
-enum link_due { LINK_DUE_NOTHING, LINK_DUE_PADDING, LINK_DUE_IDLE };
+enum link_due {
+	LINK_DUE_NOTHING,
+	LINK_DUE_PADDING,
+	LINK_DUE_IDLE,
+	LINK_DUE_STALE, /* a client's, long silent: circuits that end here unused are to go */
+};
 struct link_timer {
 	uint32_t conn;
 	enum link_due due;

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#define SECOND 1000000ull
+#define SECOND	 1000000ull
+#define STALE_US (60 * SECOND) /* tor's IDLE_ONE_HOP_CIRC_TIMEOUT (interop C16) */
 /* idle_s of a link that control wants to see closed; nothing drawn is so short. */
 #define RETIRED 1
 
@@ -159,6 +160,8 @@ static enum link_due timer_due(struct links *l, uint32_t conn, uint64_t now_us)
 		return LINK_DUE_PADDING;
 	}
 	rearm(l, conn, now_us);
+	if (k->peer == CTL_PEER_CLIENT && k->n_legs && quiet_us >= STALE_US)
+		return LINK_DUE_STALE;
 	return LINK_DUE_NOTHING;
 }
 

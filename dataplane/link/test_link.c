@@ -415,6 +415,46 @@ static void test_retired(void **state)
 	}
 }
 
+/* A client that is silent for a minute is looked at again and again while it has circuits. */
+static void test_stale(void **state)
+{
+	static const struct {
+		uint8_t peer;
+		unsigned legs;
+		bool padded; /* what is sent then is no silence */
+		bool stale;
+	} rows[] = {
+		{CTL_PEER_CLIENT, 1, false, true},	   {CTL_PEER_CLIENT, 3, false, true},
+		{CTL_PEER_CLIENT, 0, false, false},	   {CTL_PEER_CLIENT, 1, true, false},
+		{CTL_PEER_UNKNOWN_RELAY, 1, false, false}, {CTL_PEER_RELAY, 1, false, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t now = 1000000, seen = 0;
+		struct links l;
+
+		start(&l);
+		open_link(&l, 5);
+		link_of(&l, 1)->peer = rows[i].peer;
+		link_of(&l, 1)->n_legs = rows[i].legs;
+		link_sent(&l, 1, now);
+		if (rows[i].padded)
+			link_used(&l, 1, LINK_USED_TRAFFIC);
+		while (now < 121000000) {
+			uint64_t from = now;
+
+			if (run_until(&l, &now, 121000000) == LINK_DUE_STALE) {
+				assert_true(now >= 61000000 && (!seen || now - seen <= 6000000));
+				seen = now;
+			}
+			now += now == from;
+		}
+		if (rows[i].stale != (seen >= 115000000))
+			fail_msg("row %zu", i);
+		links_fini(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_padding_rules),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_retired),
+		cmocka_unit_test(test_stale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,24 @@ void leg_kill(struct worker *w, uint32_t leg, uint8_t reason)
 	tell_circ(w, circ, leg_id_of(&w->circs, leg), reason);
 }
 
+/* Rendezvous that are joined stay: a single onion service's is one hop long too. */
+void conn_legs_stale(struct worker *w, uint32_t conn)
+{
+	uint32_t next;
+
+	for (uint32_t leg = conn_legs(&w->circs, conn); leg != SLOT_NONE; leg = next) {
+		uint32_t circ = circ_check(&w->circs, w->circs.leg[leg].circ);
+		const struct circ *k = &w->circs.circ[circ == SLOT_NONE ? 0 : circ];
+
+		next = w->circs.leg[leg].next;
+		if (circ == SLOT_NONE || k->state != CIRC_OPEN || k->leg[SIDE_N] || k->splice ||
+		    k->tied || k->streams != SLOT_NONE)
+			continue;
+		count(w->counts, circ_stale);
+		circ_shut(w, circ, DESTROY_FINISHED, -1);
+	}
+}
+
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason)
 {
 	cells_flush(w);

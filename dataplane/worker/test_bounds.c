@@ -345,6 +345,56 @@ static void test_refused_messages(void **state)
 	house_close(&h);
 }
 
+/* Whose link is silent for a minute loses the circuits that end here and serve nothing. */
+static void test_stale(void **state)
+{
+	static const struct {
+		enum ctl_peer judge;
+		enum { NOTHING, STREAM, ONWARD, PENDING } has;
+		bool closed;
+	} rows[] = {
+		{CTL_PEER_CLIENT, NOTHING, true}, {CTL_PEER_CLIENT, STREAM, false},
+		{CTL_PEER_CLIENT, ONWARD, false}, {CTL_PEER_CLIENT, PENDING, false},
+		{CTL_PEER_RELAY, NOTHING, false}, {CTL_PEER_UNKNOWN_RELAY, NOTHING, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct peer_circ *c;
+		struct peer_link *l;
+
+		house_open(&h, 1, 113 + i, NULL);
+		house_param(&h, CTL_PARAM_NF_ITO_LOW, 0); /* PADDING would be no silence */
+		house_param(&h, CTL_PARAM_NF_ITO_HIGH, 0);
+		h.judge = rows[i].judge;
+		h.dest = DEST_ECHO;
+		l = house_link(&h);
+		h.holds = rows[i].has == PENDING ? 1u << (CTL_CIRC_CREATE - CTL_UP_FIRST) : 0;
+		c = rows[i].has == PENDING ? house_create(&h, l) : made(l);
+		if (rows[i].has == STREAM) {
+			house_begin(&h, c, 7);
+			assert_true(house_until(&h, &c->connected, 1000));
+		} else if (rows[i].has == ONWARD) {
+			house_extend(&h, c);
+			assert_true(house_until(&h, &c->extended, 5000));
+		}
+		h.step_us = 20000;
+		house_run(&h, 58000);
+		assert_false(c->destroyed);
+		house_run(&h, 20000);
+		if (c->destroyed != rows[i].closed)
+			fail_msg("row %zu", i);
+		assert_int_equal(live(), !rows[i].closed);
+		assert_int_equal(house_count(&h, COUNT_circ_stale), rows[i].closed);
+		if (rows[i].closed) {
+			assert_int_equal(c->destroy_reason, DESTROY_FINISHED);
+			assert_int_equal(h.n_up[CTL_CIRC_CLOSED], 1);
+			made(l); /* the link stays */
+		}
+		house_close(&h);
+		h.holds = h.n_kept = 0;
+	}
+}
+
 /* The other end is gone without a word: time ends the link and what hangs on it. */
 static void test_half_open(void **state)
 {
@@ -380,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_reset_behind_record),
 		cmocka_unit_test(test_refused_messages),
 		cmocka_unit_test(test_half_open),
+		cmocka_unit_test(test_stale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,27 @@ static void test_splice(void **state)
 	}
 }
 
+/* Two who have met straight from where they are stay together in silence (interop C16). */
+static void test_silent_splice(void **state)
+{
+	struct peer_link *l[2];
+	struct pair p;
+
+	house_open(&h, 1, 79, NULL);
+	house_param(&h, CTL_PARAM_NF_ITO_LOW, 0);
+	house_param(&h, CTL_PARAM_NF_ITO_HIGH, 0);
+	h.judge = CTL_PEER_CLIENT;
+	links(l, false);
+	join(&p, l[0], l[1]);
+	made(l[0], &(wid) {0});
+	h.step_us = 20000;
+	house_run(&h, 80000);
+	h.step_us = 0;
+	assert_int_equal(house_count(&h, COUNT_circ_stale), 1);
+	assert_true(house_echo(&h, p.client, 60000, 20000));
+	house_close(&h);
+}
+
 /* A DATA cell of the service's for the client, behind the relay's layer. */
 static void service_says(struct pair *p, const void *body, uint16_t len)
 {
@@ -275,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_splice),
+		cmocka_unit_test(test_silent_splice),
 		cmocka_unit_test(test_origin),
 	};
 

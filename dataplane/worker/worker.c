@@ -90,6 +90,8 @@ static void run_timers(struct worker *w)
 	for (unsigned i = 0; i < n; i++) {
 		if (due[i].due == LINK_DUE_IDLE)
 			link_shut(w, due[i].conn, CTL_WHY_IDLE);
+		else if (due[i].due == LINK_DUE_STALE)
+			conn_legs_stale(w, due[i].conn);
 		else
 			link_pad(w, due[i].conn);
 	}

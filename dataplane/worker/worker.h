@@ -338,6 +338,9 @@ void leg_gone(struct worker *w, uint32_t leg, uint8_t reason);
  * LEG_OVERRAN is RESOURCELIMIT of a queue at its bound, also for circ_shut. */
 #define LEG_OVERRAN 0x80
 void leg_kill(struct worker *w, uint32_t leg, uint8_t reason);
+/* Circuits that end here and serve nothing, of a client's link that has long been silent: closed
+ * with FINISHED (interop C16). */
+void conn_legs_stale(struct worker *w, uint32_t conn);
 /* All legs of a conn that is going. */
 void conn_legs_gone(struct worker *w, uint32_t conn, uint8_t reason);
 
