@@ -83,12 +83,24 @@ void table_del(struct table *t, void *item)
 	}
 }
 
-void *table_any(const struct table *t)
+void *table_next(const struct table *t, void *item)
 {
-	for (uint32_t i = 0; t->n && i < t->n_buckets; i++)
+	struct chain *k = item;
+	uint32_t i = 0;
+
+	if (k && k->next)
+		return k->next;
+	if (k)
+		i = (uint32_t)(bucket_of(t, k->id) - t->buckets) + 1;
+	for (; t->n && i < t->n_buckets; i++)
 		if (t->buckets[i])
 			return t->buckets[i];
 	return NULL;
+}
+
+void *table_any(const struct table *t)
+{
+	return table_next(t, NULL);
 }
 
 _Static_assert(offsetof(struct circ, id) == offsetof(struct chain, id) &&

@@ -63,9 +63,10 @@ struct circ_settings {
 	int refuse_unknown_exits;    /* effective value of RefuseUnknownExits: 1 or 0 */
 	bool allow_reentry;	     /* consensus allow-network-reentry */
 	bool dir_cache;		     /* BEGIN_DIR is served */
-	bool hibernating;	     /* shutting down: nothing new */
-	struct addr exit4, exit6;    /* source addresses of exit streams; family 0: none */
-	const struct addr *deny;     /* never connected to: gateway, resolvers; copied */
+	uint32_t dir_stall_s; /* a directory stream that we send nothing on ends then; 0: never */
+	bool hibernating;     /* shutting down: nothing new */
+	struct addr exit4, exit6; /* source addresses of exit streams; family 0: none */
+	const struct addr *deny;  /* never connected to: gateway, resolvers; copied */
 	size_t n_deny;
 	uint8_t rsa_id[20], ed_id[32]; /* ours: never extended to */
 };
@@ -100,6 +101,7 @@ struct circ_settings {
 	X(begin_dir_refused, "BEGIN_DIR refused")                                                  \
 	X(dir_answered, "directory requests answered")                                             \
 	X(dir_hung_up, "directory streams ended without an answer")                                \
+	X(dir_stalled, "directory streams ended on which nothing was sent for long")               \
 	X(resolve, "RESOLVE seen")                                                                 \
 	X(unknown, "messages about a circuit or stream that is gone")                              \
 	X(malformed, "messages of the dataplane that do not parse")
@@ -134,6 +136,8 @@ const struct circ_figures *circ_figures(struct circs *c);
  * a message that this room sent). */
 void circ_message(struct circs *c, const struct ctl_head *head, const void *body,
 		  struct bytes tail);
+/* Each second or so, by a clock that does not jump. */
+void circ_tick(struct circs *c, uint64_t now_s);
 /* For handshake_pool_new; arg is the struct circs. */
 void circ_handshake_done(void *arg, const struct handshake_result *r);
 /* The dataplane died: every circuit and stream is forgotten. */

@@ -62,6 +62,23 @@ static void pump(struct circs *c, struct dirstream *d)
 			return;
 		}
 		d->credit -= n;
+		d->since_s = 0;
+	}
+}
+
+/* As tor, which asks only when it has last written: who reads nothing and who asks nothing. */
+void circ_tick(struct circs *c, uint64_t now_s)
+{
+	struct dirstream *next;
+
+	for (struct dirstream *d = table_next(&c->dirstreams, NULL); d; d = next) {
+		next = table_next(&c->dirstreams, d);
+		if (!d->since_s)
+			d->since_s = now_s;
+		if (!c->set.dir_stall_s || now_s - d->since_s <= c->set.dir_stall_s)
+			continue;
+		c->figures.dir_stalled++;
+		dirstream_end(c, d, END_DONE);
 	}
 }
 

@@ -39,6 +39,7 @@ struct dirstream {
 	size_t len, cap;
 	struct dir_answer *answer;
 	uint64_t credit;
+	uint64_t since_s; /* we have sent nothing since then; 0: we have */
 };
 
 /* Chained by id under a secret key; both kinds begin with the id and the chain. */
@@ -57,6 +58,9 @@ void *table_find(const struct table *t, wid id);
 /* 0 or ERR_FULL; the id must not be there. */
 int table_add(struct table *t, void *item);
 void table_del(struct table *t, void *item);
+/* The items, one after the other: NULL gives the first, the last gives NULL. The one that is given
+ * may be deleted once its next is known. */
+void *table_next(const struct table *t, void *item);
 /* Any item, or NULL. */
 void *table_any(const struct table *t);
 

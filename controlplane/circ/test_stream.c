@@ -366,6 +366,50 @@ static void test_dir_ends(void **state)
 	fake_up(CTL_STREAM_READ, STREAM, 0, NULL, "x", 1);
 }
 
+/* A stream on which nothing is sent is ended in time, whatever the client says on it. */
+static void test_dir_stalls(void **state)
+{
+	static const struct {
+		uint32_t stall_s;
+		bool asked;
+		uint32_t credit_at[2]; /* when the client takes more; 0: never */
+		uint32_t ends;	       /* 0: never */
+	} cases[] = {
+		{300, false, {0, 0}, 301},    {300, true, {0, 0}, 301}, {300, true, {200, 0}, 501},
+		{300, true, {200, 450}, 751}, {30, false, {0, 0}, 31},	{0, true, {0, 0}, 0},
+	};
+
+	fake_settings.dir_cache = true;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint32_t ended = 0;
+
+		fake_settings.dir_stall_s = cases[i].stall_s;
+		fake_apply();
+		dir_open();
+		fake.served = cases[i].asked;
+		fake.answer_len = 10000;
+		for (uint32_t s = 0; s < 1000 && !ended; s++) {
+			if (s == 10)
+				fake_up(CTL_STREAM_READ, STREAM, 0, NULL, "x", 1);
+			for (unsigned k = 0; k < 2; k++)
+				if (s && s == cases[i].credit_at[k])
+					fake_up(CTL_STREAM_CREDIT, STREAM, 100, NULL, NULL, 0);
+			circ_tick(fake_circs, 1000 + s);
+			if (!circ_figures(fake_circs)->n_dir_streams)
+				ended = s;
+		}
+		if (ended != cases[i].ends)
+			fail_msg("case %zu ended after %u s", i, ended);
+		if (ended)
+			assert_int_equal(fake_sent[fake_n_sent - 1].tail[0], END_DONE);
+		fake_up(CTL_STREAM_CLOSED, STREAM, 0, NULL, NULL, 0);
+		fake_up(CTL_CIRC_CLOSED, ID, 0, NULL, NULL, 0);
+		fake_n_sent = 0;
+	}
+	assert_int_equal(circ_figures(fake_circs)->dir_stalled, 5);
+	assert_int_equal(circ_figures(fake_circs)->dir_bytes, 0);
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, fake_setup, fake_teardown)
 
 int main(void)
@@ -373,7 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(test_begin),    WITH(test_names),	     WITH(test_resolve),
 		WITH(test_no_exit),  WITH(test_dir_refused), WITH(test_dir_answer),
-		WITH(test_dir_ends),
+		WITH(test_dir_ends), WITH(test_dir_stalls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,7 @@ static void configure_circs(struct control *c)
 		.refuse_unknown_exits = dir_param(c->dir, DIR_PARAM_refuseunknownexits) != 0,
 		.allow_reentry = dir_param(c->dir, DIR_PARAM_allow_network_reentry) != 0,
 		.dir_cache = c->config.dir_cache,
+		.dir_stall_s = (uint32_t)c->config.testing_dir_connection_max_stall_s,
 		.hibernating = c->phase != CONTROL_RUNS,
 	};
 

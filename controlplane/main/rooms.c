@@ -265,6 +265,7 @@ void rooms_tick(struct control *c)
 	settings_memory(c);
 	ops_tick(c->ops, now_s);
 	links_tick(c->links);
+	circ_tick(c->circs, clock_us() / 1000000);
 	rotate_tick(c, now_s);
 	count_traffic(c, now_s);
 	heartbeat_count(c, now_s);
