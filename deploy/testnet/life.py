@@ -202,6 +202,16 @@ def change_slot(net, kind, build, keep_data=False, node=SLOT, extra="", settle_s
     check_slot(net, node)
 
 
+def restart(net, node, build, extra=""):
+    """Starts a relay again, with more lines at the end of its torrc."""
+    if node.kind == "slot":
+        change_slot(net, net.kind_of(node), build, node=node, extra=extra, settle_s=0.3)
+        return
+    process.stop(net, node.name)
+    net.write(torrc.text(net, node, extra=extra), node.name, "torrc")
+    process.start(net, node.name, ["tor", "-f", net.path(node.name, "torrc")])
+
+
 def show_slot(net, node=SLOT):
     say(f"net: {node.name} holds {net.kind_of(node)}")
     if node is SLOT:

@@ -6,7 +6,7 @@ import subprocess
 import time
 import life
 import space
-from nodes import SLOT
+from nodes import BY_NAME, SLOT
 from torlink import Closed, Link, Refused, Relay, Silence
 from traffic import Failed
 
@@ -35,6 +35,23 @@ def serves(net, relay, limit_s=30):
             if time.monotonic() - began > limit_s:
                 raise Failed(f"does not serve after {limit_s} s: {type(e).__name__} {e}")
             time.sleep(0.2)
+
+
+def rejoined(net, relay, limit_s=150):
+    """Waits until the relays that clients come through extend to this one again: a tor that dialled it while it was down
+    refuses to dial once more for a minute, and that is not this relay's doing."""
+    began = time.monotonic()
+    for name in {"r1", "r2", "x1"} - {relay.name}:
+        hop = Relay.of(net, BY_NAME[name])
+        while True:
+            try:
+                with Link.open(net, "c1", hop, timeout_s=5).handshake() as link:
+                    link.circuit(hop).create_ntor().extend(relay)
+                break
+            except (Closed, Silence, Refused, OSError) as e:
+                if time.monotonic() - began > limit_s:
+                    raise Failed(f"{name} does not extend to {relay.name} after {limit_s} s: {type(e).__name__} {e}")
+                time.sleep(1)
 
 
 def described(net, node, limit_s=90):

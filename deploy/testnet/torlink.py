@@ -166,11 +166,15 @@ class Link:
         self.certs, self.greeting = {}, []
 
     @classmethod
-    def open(cls, net, client, relay, context=None, v6=False, timeout_s=10, hello_cut=0):
-        """TCP and TLS from the client's namespace. hello_cut sends the ClientHello in pieces of that many bytes."""
+    def open(cls, net, client, relay, context=None, v6=False, timeout_s=10, hello_cut=0, source=None):
+        """TCP and TLS from the client's namespace. hello_cut sends the ClientHello in pieces of that many bytes; source is an
+        address of the client's."""
+        v6 = v6 or ":" in (source or "")
         s = socket_in(net, client, socket.AF_INET6 if v6 else socket.AF_INET)
         s.settimeout(timeout_s)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            s.bind((source, 0))
         try:
             s.connect((relay.v6 if v6 else relay.v4, relay.port))
             tls = Tls(s, context or tls_context(), hello_cut)

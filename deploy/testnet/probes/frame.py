@@ -1,8 +1,11 @@
 """Frame of the probes: who is asked, how an answer is told, and the list of rows."""
 import struct
+import threading
 import time
 from dataclasses import dataclass
+import space
 import torlink as t
+from nodes import V4_LEN, V4_NET, V6_LEN, V6_NET
 from torlink import Closed, Link, Refused, Silence
 
 ROWS = []
@@ -14,14 +17,15 @@ class Row:
     probe: object
     designed: tuple
     needs: str
+    torrc: str
 
 
-def row(function=None, designed=None, needs=None):
+def row(function=None, designed=None, needs=None, torrc=""):
     """Registers a probe. designed: (what Ramson answers, why) where it differs from tor on purpose; with a third item, what
     tor must have answered. needs: the word of the proto line that promises what is probed; a relay without it is not
-    asked."""
+    asked. torrc: options that both relays are started with for this row."""
     def add(f):
-        ROWS.append(Row(f.__name__.replace("_", "-"), f, designed, needs))
+        ROWS.append(Row(f.__name__.replace("_", "-"), f, designed, needs, torrc))
         return f
     return add(function) if function else add
 
@@ -38,19 +42,37 @@ def promises(proto, word):
     return False
 
 
+FIRST_STRANGER = 99  # behind all nodes
+
+
 class World:
     """What a probe needs: the target, and stock relays around it."""
 
     def __init__(self, net, relays, target, helper, onward):
         self.net, self.relays = net, relays
         self.target, self.helper, self.onward = relays[target], relays[helper], relays[onward]
+        self.lock, self.n_strangers = threading.Lock(), 0
 
     def raw(self, **how):
         return Link.open(self.net, "c1", self.target, **how)
 
-    def link(self):
+    def link(self, **how):
         """An open client link to the target."""
-        return self.raw().handshake()
+        return self.raw(**how).handshake()
+
+    def link_to(self, relay):
+        return Link.open(self.net, "c1", relay).handshake()
+
+    def stranger(self, v6=False):
+        """An address of the client's that the target has not heard of since it was started."""
+        with self.lock:
+            self.n_strangers += 1
+            number = FIRST_STRANGER + self.n_strangers
+        assert number < 255, "no address is left"
+        address, length = (f"{V6_NET}:{number}", V6_LEN) if v6 else (f"{V4_NET}.{number}", V4_LEN)
+        space.run("ip", "-n", self.net.ns("c1"), "addr", "replace", f"{address}/{length}", "dev", "eth0",
+                  *["nodad"] * v6)
+        return address
 
     def fast(self, link):
         return link.circuit(self.target).create_fast()

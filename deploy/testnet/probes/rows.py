@@ -3,7 +3,7 @@
 The letters: C circuit operations and queues, R relay-cell crypto and messages, F flow control and conflux, E streams, H circuit
 handshakes, P padding, O onion-service points, X defences. A name that ends in * stands for all that begin so.
 """
-from probes import circuit, flow, link, padding, service, stream  # noqa: F401 (each registers its rows)
+from probes import circuit, defence, flow, link, padding, service, stream  # noqa: F401 (each registers its rows)
 from probes.frame import ROWS
 
 COVERED = {
@@ -17,6 +17,7 @@ COVERED = {
     "C7": "truncate truncate-without-body truncate-at-* truncate-and-extend-again",
     "C8": "relay-on-unknown-circuit",
     "C9": "create-id-* create-wrong-id-half create2-wrong-id-half",
+    "C16": "silent-circuit-*",
     "C17": "zero-stream-ids",
     "C18": "relay-while-pending",
     "C19": "connected-on-* resolved-on-* extended2-from-a-client truncated-from-a-client begin-twice data-on-unknown-stream",
@@ -50,6 +51,7 @@ COVERED = {
     "E10": "forwarded-begin-dir rendezvous-begin-dir-* conflux-begin-dir-on-a-set",
     "E11": "begin-refused begin-to-the-peer-that-*",
     "E12": "begin-to-the-peer-that-ends",
+    "E14": "stream-flood*",
     "H1": "create2-length-too-big",
     "H2": "create2-ntor-*",
     "H3": "create2-ntor3-* ntor3-*",
@@ -78,16 +80,22 @@ COVERED = {
     "O10": "rendezvous-establish-on-a-client-link",
     "O11": "intro-the-same-key-on-another-circuit rendezvous-cookie-*",
     "O12": "intro-establish-legacy introduce-1-legacy",
+    "X1": "circuit-flood*",
+    "X2": "connection-crowd*",
+    "X3": "connection-haste*",
+    "X4": "stream-flood*",
+    "X5": "circuit-queues-pushed-full",
+    "X6": "rendezvous-establish-refused-on-a-client-link rendezvous-establish-behind-a-relay",
+    "X7": "circuit-flood-of-a-relay circuit-flood-elsewhere",
     "X8": "intro-limit-*",
 }
 # What no answer to a scripted client shows, and where it is shown instead.
 ELSEWHERE = {
     "C10 C11 C12 C13 C14 C15": "which cell goes first and what a full queue does: dataplane/sched, dataplane/worker/test_bounds.c",
-    "C16": "a minute's wait for an idle circuit",
     "R10": "suite edges counts the short cells",
     "F6 F12": "parameters and rates: dataplane tests",
     "E5 E6 E9 E13 E15": "the exit policy is each relay's own: controlplane/exit",
-    "E14 X1 X2 X3 X4 X5 X6 X7 X9 X10 X11 X12": "off unless consensus or torrc say otherwise: controlplane/guardrail",
+    "X9 X10 X11 X12": "C13 and C15, sockets and ports that run out, a log line: dataplane/worker, controlplane/main",
     "H10 H11": "overload: controlplane/handshake/test_pool.c",
     "P8 P9": "limits of the consensus, and statistics: dataplane/padding/test_padding.c, dataplane/link/test_link.c",
     "O6 O7 O8 O13 O14": "the directory side of onion services",
