@@ -164,19 +164,20 @@ bool tcp_peek(struct tcp *t, uint32_t conn, uint8_t **p, uint32_t *len)
 	return true;
 }
 
-/* Keeps the window at four times what the reader takes per round trip: the sender doubles its own
- * in slow start and must not be the slower for us. */
+/* Keeps the window at four times what the reader takes in a round trip: the sender doubles its own
+ * in slow start and must not be the slower for us. It grows while a burst is read, not a round trip
+ * later, when the next one would be held up already. */
 static void rx_autotune(struct tcp *t, struct conn *c, uint32_t len)
 {
-	uint32_t now = (uint32_t)t->now_us, rtt = MAX(c->path.srtt_us, 1000u);
+	uint32_t now = (uint32_t)t->now_us;
 
+	if (now - c->rx_mark_us >= MAX(c->path.srtt_us, 1000u)) {
+		c->rx_taken = 0;
+		c->rx_mark_us = now;
+	}
 	c->rx_taken += len;
-	if (now - c->rx_mark_us < rtt)
-		return;
-	if (c->rcv_wscale && now - c->rx_mark_us < 2 * rtt && t->mem < t->cfg.max_mem / 2)
-		c->rx_max = MIN(MAX(4 * c->rx_taken, c->rx_max), t->cfg.rx_max);
-	c->rx_taken = 0;
-	c->rx_mark_us = now;
+	if (4 * c->rx_taken > c->rx_max && c->rcv_wscale && t->mem < t->cfg.max_mem / 2)
+		c->rx_max = MIN(4 * c->rx_taken, t->cfg.rx_max);
 }
 
 static uint32_t rx_space(const struct conn *c)
@@ -202,11 +203,12 @@ void tcp_take(struct tcp *t, uint32_t conn, uint32_t len)
 	if (!m->data_len)
 		rx_buf_free(t, c, buf_shift(&c->rx));
 	rx_autotune(t, c, len);
-	/* Tell the peer when its window doubles, not for every record (RFC 9293 3.8.6.2.2). */
-	uint32_t offered = c->rcv_adv - c->rcv_nxt;
-	if (conn_can(c, DOES_RECV) && rx_space(c) >= 2 * offered && rx_space(c) > 2u * c->mss) {
+	/* Tell the peer when its window doubles or grows by half of what it can be, not for every
+	 * record (RFC 9293 3.8.6.2.2): a burst is acknowledged before it is read. */
+	uint32_t offered = c->rcv_adv - c->rcv_nxt, space = rx_space(c);
+	if (conn_can(c, DOES_RECV) && space >= offered + MIN(offered, c->rx_max / 2) &&
+	    space > 2u * c->mss)
 		ack_now(t, c);
-	}
 	rx_eof(t, c);
 }
 
