@@ -1,5 +1,6 @@
 """Control-port access to the stock clients, and what their circuits and streams say about paths."""
 import contextlib
+import os
 import re
 import threading
 import time
@@ -23,6 +24,33 @@ def open_node(net, name):
     with c:
         c.authenticate()
         yield c
+
+
+class Told:
+    """What a client logs at level info while this is open."""
+
+    def __init__(self, net, client):
+        self.path = net.path(client, "told.log")
+        self.usual = f"notice file {net.path(client, 'tor.log')}"
+        self.net, self.client = net, client
+
+    def _log(self, *lines):
+        with open_node(self.net, self.client) as c:
+            c.set_options([("Log", line) for line in lines])
+
+    def __enter__(self):
+        self._log(self.usual, f"info file {self.path}")
+        self.at = os.path.getsize(self.path)
+        return self
+
+    def __exit__(self, *exc):
+        self._log(self.usual)
+        return False
+
+    def lines(self, pattern):
+        with open(self.path, errors="replace") as f:
+            f.seek(self.at)
+            return [line for line in f if re.search(pattern, line)]
 
 
 def names_of(net, fingerprints):

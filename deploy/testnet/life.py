@@ -102,7 +102,8 @@ def _logs(net):
 
 def up(net, slot, build):
     """Makes and starts what is not there. A half-built network is taken down first."""
-    if space.existing(net) and not space.is_complete(net):
+    parted = net.ns("far") in space.existing(net) and not process.pid_of(net, "far")
+    if parted or (space.existing(net) and not space.is_complete(net)):
         say("net: a broken network was left here, removing it")
         down(net)
     if not space.existing(net):

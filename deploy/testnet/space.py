@@ -1,6 +1,9 @@
 """Namespaces and cables: one bridge namespace, one namespace a node, every leg a veth pair."""
 import subprocess
-from nodes import GATEWAY4, GATEWAY6, MGMT, MGMT_LEN, NODES, SLOT_PORT, V4_LEN, V6_LEN
+from nodes import GATEWAY4, GATEWAY6, MGMT, MGMT_LEN, NODES, SLOT_PORT, V4_LEN, V4_NET, V6_LEN, V6_NET
+
+CONGESTION = "cubic"
+FAR_NODE, FAR_LAN = "node", "lan"  # the two ends of a gap in a node's leg
 
 
 def run(*args, check=True):
@@ -19,7 +22,7 @@ def inside(net, name, *args):
 def existing(net):
     """Names (with prefix) of this network's namespaces that are there now."""
     names = [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line]
-    wanted = {net.ns(n.name) for n in NODES} | {net.ns("lan")}
+    wanted = {net.ns(n.name) for n in NODES} | {net.ns("lan"), net.ns("far")}
     return [n for n in names if n in wanted]
 
 
@@ -27,9 +30,6 @@ def _make_ns(net, name):
     ns = net.ns(name)
     run("ip", "netns", "add", ns)
     run("ip", "-n", ns, "link", "set", "lo", "up")
-    # The kernel's own default may be a controller that is not what relays run on (bbr costs C tor
-    # a fifth of its speed), so that figures would not compare from host to host.
-    run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=cubic", check=False)
     # Ports below 1024 are for the destination's services; pings show that a leg works.
     run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647", check=False)
 
@@ -69,6 +69,19 @@ def give_address(net, node, port):
     run("ip", "-n", ns, "addr", "replace", f"{node.v6}/{V6_LEN}", "dev", port, "nodad")
     run("ip", "-n", ns, "route", "replace", "default", "via", GATEWAY4)
     run("ip", "-n", ns, "-6", "route", "replace", "default", "via", GATEWAY6)
+    _congestion(net, node, port)
+
+
+def _congestion(net, node, port):
+    """The kernel's own default may be a controller that is not what relays run on (bbr costs C tor a fifth of its speed),
+    so that figures would not compare from host to host. By route, for a namespace may not choose by sysctl where the
+    host has cubic among its restricted ones."""
+    ns = net.ns(node.name)
+    for route in (["-4", "route", "change", f"{V4_NET}.0/{V4_LEN}", "dev", port, "proto", "kernel", "scope", "link",
+                   "src", node.v4],
+                  ["-6", "route", "change", f"{V6_NET}:/{V6_LEN}", "dev", port, "proto", "kernel",
+                   "metric", "256"]):
+        run("ip", "-n", ns, *route, "congctl", CONGESTION, check=False)
 
 
 def take_address(net, node, port):
@@ -99,7 +112,37 @@ def build(net):
 
 
 def is_complete(net):
-    return len(existing(net)) == len(NODES) + 1
+    return len(set(existing(net)) - {net.ns("far")}) == len(NODES) + 1
+
+
+def _superframes(net, name, port, on):
+    """Whether what leaves here is cut by the kernel into frames of the wire, or handed on as it is."""
+    run(*inside(net, name, "ethtool", "-K", port, *(x for k in ("tso", "gso") for x in (k, on))))
+
+
+def part(net, node):
+    """Takes a node's leg off the bridge and leaves both ends of the gap in a namespace of its own (far.py)."""
+    lan, far = net.ns("lan"), net.ns("far")
+    _make_ns(net, "far")
+    # Nobody lives here: no address, not even a link-local one.
+    run("ip", "netns", "exec", far, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+    run("ip", "-n", lan, "link", "set", node.name, "netns", far, "name", FAR_NODE)
+    run("ip", "-n", lan, "link", "add", node.name, "type", "veth", "peer", "name", FAR_LAN, "netns", far)
+    run("ip", "-n", lan, "link", "set", node.name, "master", "br0", "up")
+    for port in (FAR_NODE, FAR_LAN):
+        run("ip", "-n", far, "link", "set", port, "up")
+    _superframes(net, "lan", node.name, "off")
+    _superframes(net, node.name, "eth0", "off")
+
+
+def rejoin(net, node):
+    """The reverse of part()."""
+    lan, far = net.ns("lan"), net.ns("far")
+    run("ip", "-n", lan, "link", "del", node.name)
+    run("ip", "-n", far, "link", "set", FAR_NODE, "netns", lan, "name", node.name)
+    run("ip", "-n", lan, "link", "set", node.name, "master", "br0", "up")
+    _superframes(net, node.name, "eth0", "on")
+    run("ip", "netns", "del", far)
 
 
 def pids(net):

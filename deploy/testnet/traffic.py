@@ -12,6 +12,8 @@ POSITIONS = {
     "middle": ("r1", "slot", "x1", "v4.dest.test", False),
     "exit": ("r1", "r2", "slot", "v4.dest.test", False),
     "exit6": ("r1", "r2", "slot", "v6.dest.test", True),
+    # A stock exit in the slot's place, to be compared with (suite far).
+    "stock-exit": ("r1", "r2", "x1", "v4.dest.test", False),
     # Both slots on one path; only the suite pair asks for these.
     "pair": ("slot", "slot2", "x1", "v4.dest.test", False),
     "pair-back": ("slot2", "slot", "x1", "v4.dest.test", False),
