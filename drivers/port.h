@@ -148,6 +148,7 @@ struct wire_impair { /* of one direction; all zero: a perfect wire */
 	uint64_t delay_us, jitter_us; /* jitter is uniform in [0, jitter_us], and keeps the order */
 	uint64_t bps;		      /* bits a second; 0: no limit */
 	uint32_t queue_max;	      /* frames in flight or queued; 0: 65536 */
+	uint32_t tx_room; /* frames that port_tx takes until the clock moves; 0: no limit */
 };
 struct wire_stats {
 	uint64_t sent, lost, duplicated, reordered, corrupted, overflowed, delivered;

@@ -35,6 +35,7 @@ struct wire_end {
 	unsigned n_queues;
 	struct fifo arrived[PORT_QUEUES];
 	struct port *port; /* NULL: closed */
+	uint32_t n_taken;  /* frames since the clock moved, where there is a bound for them */
 };
 
 struct wire {
@@ -179,7 +180,11 @@ static unsigned wire_tx(struct port *p, unsigned q, struct rte_mbuf **m, unsigne
 {
 	struct wire_end *e = p->priv;
 	struct port_stats *st = &p->stats[q];
+	unsigned room = e->impair.tx_room ? e->impair.tx_room - e->n_taken : n;
 
+	st->tx_full += room < n;
+	n = RTE_MIN(n, room);
+	e->n_taken += e->impair.tx_room ? n : 0;
 	for (unsigned i = 0; i < n; i++) {
 		if (wire_cut(m[i], p->mtu, end_put, e)) {
 			st->tx_frames++;
@@ -393,12 +398,15 @@ void wire_free(struct wire *w)
 void wire_impair(struct wire *w, unsigned end, const struct wire_impair *impair)
 {
 	w->end[end & 1].impair = *impair;
+	w->end[end & 1].n_taken = 0;
 }
 
 void wire_advance(struct wire *w, uint64_t now_us)
 {
-	if (now_us > w->now_us)
-		w->now_us = now_us;
+	if (now_us <= w->now_us)
+		return;
+	w->now_us = now_us;
+	w->end[0].n_taken = w->end[1].n_taken = 0;
 }
 
 uint64_t wire_next(const struct wire *w)

@@ -43,14 +43,19 @@ static void publish(struct worker *w)
 	__atomic_store_n(&f->beat_us, w->now_us, __ATOMIC_RELEASE);
 }
 
+unsigned pace_nap_us(const struct worker *w)
+{
+	bool cells = slots_in_use(&w->sched) || w->now_us - w->cell_us < LATE_US;
+
+	return cells ? NAP_CELLS_US : NAP_US;
+}
+
 /* Sleeps until a frame, a message or the time comes. */
 static void nap(struct worker *w)
 {
 	struct pollfd fds[2] = {{.fd = port_fd(w->port, w->index), .events = POLLIN},
 				{.fd = w->wake_fd, .events = POLLIN}};
-	bool cells = slots_in_use(&w->sched) || w->now_us - w->cell_us < LATE_US;
-	long us = cells ? NAP_CELLS_US : NAP_US;
-	struct timespec limit = {0, us * 1000};
+	struct timespec limit = {0, pace_nap_us(w) * 1000L};
 	uint64_t wakes;
 
 	__atomic_store_n(&w->down.shared->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -68,7 +73,7 @@ static bool finished(const struct worker *w)
 	return w->stopping && (w->now_us >= w->stop_us || !tcp_n_conns(w->tcp));
 }
 
-static void cells_look(struct worker *w)
+void pace_look(struct worker *w)
 {
 	if (w->figures->cells_relayed == w->n_passed)
 		return;
@@ -88,7 +93,7 @@ void worker_run(struct worker *w)
 		worked = worker_turn(w, start);
 		buckets_refill(w);
 		memory_watch(w);
-		cells_look(w);
+		pace_look(w);
 		publish(w);
 		w->figures->turns++;
 		end = clock_us();

@@ -65,6 +65,8 @@ static bool transmit(struct worker *w)
 			sent += n;
 		}
 	} while (n && sent < 8 * TURN_PACKETS);
+	if (UNLIKELY(w->port_full))
+		count(w->counts, net_port_full);
 	return sent != 0;
 }
 
