@@ -1,5 +1,6 @@
 /* in.c - the ingress path: a vector of checked segments is parsed, looked up and worked on in three
- * passes (RFC 9293 3.10.7). What is usual goes straight; every doubt is one branch. net -> here. */
+ * passes (RFC 9293 3.10.7). What is usual goes straight, what says the same as the segment before
+ * it straighter; every doubt is one branch. net -> here. */
 #include "dataplane/tcp/internal.h"
 
 #define BATCH 64
@@ -224,6 +225,23 @@ void in_conn(struct tcp *t, struct conn *c, struct in *in, uint64_t now_us)
 		in_text(t, c, in, now_us);
 }
 
+/* A segment that says nothing new: its bytes, if the one it follows was taken. False: to in_conn.
+ */
+static bool in_follow(struct tcp *t, struct conn *c, const struct in *in, uint64_t now_us)
+{
+	uint32_t done;
+
+	if (UNLIKELY(c->state != ST_ESTABLISHED || c->rcv_nxt != in->h.seq || c->reass ||
+		     seq_lt(c->rcv_adv, in->h.seq + in->len)))
+		return false;
+	done = rx_bytes(t, c, in->data, in->len);
+	c->rcv_nxt += done;
+	if (UNLIKELY(done < in->len)) /* no memory: it will come again */
+		ack_now(t, c);
+	ack_soon(t, c, in_n_segs(in), now_us);
+	return true;
+}
+
 /* RFC 9293 3.10.7.3 */
 void in_syn_sent(struct tcp *t, struct conn *c, const struct in *in, uint64_t now_us)
 {
@@ -266,10 +284,25 @@ void in_syn_sent(struct tcp *t, struct conn *c, const struct in *in, uint64_t no
 
 /* ---- the three passes ---- */
 
-static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg)
+/* Trains come with one acknowledgement, one window and one time on all segments. */
+static bool in_follows(const struct in *in, const struct in *first)
+{
+	const struct tcp_hdr *h = &in->h, *f = &first->h;
+
+	return h->seq == f->seq + first->len && h->ack == f->ack && h->window == f->window &&
+	       (h->flags & ~TCP_PSH) == TCP_ACK && (f->flags & ~TCP_PSH) == TCP_ACK &&
+	       h->opts == f->opts && !(h->opts & ~TCP_OPT_TS) && h->ts_val == f->ts_val &&
+	       h->ts_ecr == f->ts_ecr && in->len && first->len && !first->bad &&
+	       addr_same(&in->local, &first->local) && addr_same(&in->remote, &first->remote);
+}
+
+/* before: the one before it in the batch, or NULL. */
+static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg,
+		     const struct in *before)
 {
 	in->seg = seg;
 	in->hit = (struct hit) {HIT_NONE, 0};
+	in->follows = false;
 	in->bad = tcp_hdr_parse(&in->h, seg->tcp, seg->tcp_len) < 0 || !addr_ip_len(&seg->dst) ||
 		  seg->dst.family != seg->src.family || !in->h.src_port || !in->h.dst_port;
 	if (UNLIKELY(in->bad)) {
@@ -282,6 +315,11 @@ static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg)
 	in->remote = seg->src;
 	in->local.port = in->h.dst_port;
 	in->remote.port = in->h.src_port;
+	in->follows = before && in_follows(in, before);
+	if (in->follows) {
+		in->tag = before->tag;
+		return;
+	}
 	in->tag = lookup_tag(t, &in->local, &in->remote);
 	__builtin_prefetch(&t->tuples[in->tag & t->tuple_mask]);
 }
@@ -307,7 +345,10 @@ static void in_work(struct tcp *t, struct in *in, uint64_t now_us)
 	struct hit hit = in->hit;
 
 	if (hit.kind == HIT_CONN) {
-		in_conn(t, &t->conns[hit.index], in, now_us);
+		struct conn *c = &t->conns[hit.index];
+
+		if (!in->follows || !in_follow(t, c, in, now_us))
+			in_conn(t, c, in, now_us);
 		return;
 	}
 	if (hit.kind == HIT_HALF) {
@@ -325,12 +366,15 @@ static void in_batch(struct tcp *t, const struct tcp_seg *seg, unsigned n, uint6
 	uint32_t version;
 
 	for (unsigned i = 0; i < n; i++)
-		in_parse(t, &in[i], &seg[i]);
-	for (unsigned i = 0; i < n; i++)
-		if (LIKELY(!in[i].bad))
+		in_parse(t, &in[i], &seg[i], i ? &in[i - 1] : NULL);
+	for (unsigned i = 0; i < n; i++) {
+		if (in[i].follows)
+			in[i].hit = in[i - 1].hit;
+		else if (LIKELY(!in[i].bad))
 			in_find(t, &in[i]);
+	}
 	for (unsigned i = 0; i < n; i++)
-		if (LIKELY(in[i].hit.kind == HIT_CONN))
+		if (LIKELY(in[i].hit.kind == HIT_CONN) && !in[i].follows)
 			in_fetch(t, &t->conns[in[i].hit.index]);
 	version = t->tuple_version;
 	for (unsigned i = 0; i < n; i++) {
