@@ -206,10 +206,13 @@ WIDE void sha1_cells_x16(struct sha1 *const *s, const uint8_t *const *payload,
 	if (!n)
 		return;
 	l.is_short = l.is_long = 0;
-	for (unsigned i = 0; i < n; i++)
-		lane_fill(&l, i, s[i], payload[i]);
-	for (unsigned i = n; i < SHA1_LANES; i++)
-		lane_idle(&l, i);
+	lane_fill(&l, 0, s[0], payload[0]);
+	for (unsigned i = 1; i < SHA1_LANES; i++) {
+		if (i < n)
+			lane_fill(&l, i, s[i], payload[i]);
+		else
+			lane_idle(&l, i);
+	}
 	run(&l, end);
 	for (unsigned i = 0; i < n; i++) {
 		for (unsigned k = 0; k < 5; k++) {
