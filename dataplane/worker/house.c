@@ -159,13 +159,17 @@ void house_hello(uint8_t p[HELLO_LEN])
 /* ---- time ---- */
 void house_step(struct house *h)
 {
+	uint64_t held = 0;
+
 	h->now_us += h->step_us ? h->step_us : STEP_US;
 	wire_advance(h->wire, h->now_us);
 	for (unsigned i = 0; i < h->n_workers; i++) {
 		worker_turn(&h->workers[i], h->now_us);
 		buckets_refill(&h->workers[i]);
 		memory_watch(&h->workers[i]);
+		held += h->workers[i].figures->mem_bytes;
 	}
+	h->held_most = MAX(h->held_most, held);
 	if (!h->sink)
 		house_control_turn(h);
 	house_peer_turn(h);
@@ -284,6 +288,36 @@ bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned l
 		house_step(h);
 	}
 	return c->bytes_in == bytes && c->hash_in == c->hash_out;
+}
+
+void house_abuse(struct house *h, const char *what, struct peer_circ *other, uint64_t bound,
+		 void (*flood)(void *arg), void *arg)
+{
+	uint64_t rate[2], most[2] = {0};
+
+	for (int on = 0; on <= 1; on++) {
+		uint64_t took_us = 0, bytes = other->bytes_in;
+
+		h->held_most = 0;
+		for (unsigned i = 0; i < HOUSE_ROUNDS; i++) {
+			uint64_t at_us;
+
+			if (on)
+				flood(arg);
+			at_us = h->now_us;
+			house_must(house_echo(h, other, other->bytes_out + 20000, 5000),
+				   "an honest circuit beside abuse");
+			took_us += h->now_us - at_us;
+		}
+		most[on] = h->held_most;
+		rate[on] = (other->bytes_in - bytes) * 1000 / MAX(took_us / 1000, 1);
+	}
+	printf("%s: another circuit carries %llu bytes a second, %llu before; held are at most "
+	       "%llu bytes of %llu, %llu before\n",
+	       what, (unsigned long long)rate[1], (unsigned long long)rate[0],
+	       (unsigned long long)most[1], (unsigned long long)bound, (unsigned long long)most[0]);
+	house_must(rate[1] * 10 >= rate[0] * 9, "nine tenths of the rate beside abuse");
+	house_must(most[1] <= bound, "the bound of memory under abuse");
 }
 
 /* ---- up and down ---- */

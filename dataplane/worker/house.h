@@ -133,6 +133,7 @@ struct house {
 	uint64_t credit;	      /* of the newest directory stream */
 	uint64_t dir_bytes, dir_hash; /* that came over directory streams */
 	uint64_t trace;		      /* hash of every frame on the wire */
+	uint64_t held_most;	      /* bytes that all workers held after a turn, at most */
 };
 
 /* EAL is started once. One relay with n workers; impair both directions. */
@@ -174,6 +175,12 @@ static inline uint16_t house_most(const struct peer_circ *c)
 void house_begin(struct house *h, struct peer_circ *c, uint16_t stream);
 /* Sends DATA cells until n bytes went out and the same came back, within the windows. */
 bool house_echo(struct house *h, struct peer_circ *c, uint64_t bytes, unsigned limit_ms);
+/* Abuse, and an honest circuit beside it whose stream 7 echoes: a round of echo after each call of
+ * flood, and as many without it before. What was seen is printed. It must keep nine tenths of its
+ * rate, and all workers together must hold at most bound bytes. On a wire without delay. */
+#define HOUSE_ROUNDS 200
+void house_abuse(struct house *h, const char *what, struct peer_circ *other, uint64_t bound,
+		 void (*flood)(void *arg), void *arg);
 void house_cell(struct house *h, struct peer_link *l, uint32_t id, uint8_t command,
 		const uint8_t *payload, size_t len);
 void house_destroy(struct house *h, struct peer_circ *c);

@@ -1,16 +1,17 @@
-/* test_abuse.c - floods that control has named: circuits, connections, streams, cells pushed
- * onward. What is refused costs no memory and no message; what others carry meanwhile is printed.
- */
+/* test_abuse.c - floods: circuits, connections, streams, cells pushed onward, clients that read
+ * nothing and say that they do, SENDMEs that lie. What is refused costs no memory and no message;
+ * an honest circuit beside it keeps its rate (house_abuse). More of the kind: test_limits.c
+ * (queues), test_linked.c (conflux), test_flow.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <cmocka.h>
 
 #include "dataplane/worker/house.h"
 
-#define ROUNDS 200
+#define ROUNDS HOUSE_ROUNDS
+#define LITTLE (1u << 20) /* bytes: refusing takes next to none */
 
 static struct house h;
 
@@ -42,26 +43,6 @@ static void deny(enum ctl_deny why, uint64_t seconds)
 	house_run(&h, 5);
 }
 
-/* What a circuit carries, in bytes of virtual seconds, while something goes on between its rounds.
- */
-static void beside(const char *what, struct peer_circ *c, void (*flood)(void *arg), void *arg)
-{
-	uint64_t rate[2];
-
-	for (int on = 0; on <= 1; on++) {
-		uint64_t at_us = h.now_us, bytes = c->bytes_in;
-
-		for (unsigned i = 0; i < ROUNDS; i++) {
-			if (on)
-				flood(arg);
-			assert_true(house_echo(&h, c, c->bytes_out + 20000, 5000));
-		}
-		rate[on] = (c->bytes_in - bytes) * 1000 / MAX((h.now_us - at_us) / 1000, 1);
-	}
-	print_message("%s: another circuit carried %llu bytes a second before and %llu beside it\n",
-		      what, (unsigned long long)rate[0], (unsigned long long)rate[1]);
-}
-
 /* ---- circuits (interop X1) ---- */
 static uint32_t next_id = HOUSE_CIRC_ID + 0x100000;
 
@@ -85,7 +66,7 @@ static void test_circuit_creation_flood(void **state)
 	l = house_link(&h);
 	deny(CTL_DENY_CIRCUITS, 1000000);
 	asked = h.n_up[CTL_CIRC_CREATE];
-	beside("circuit-creation flood", other, creates, l);
+	house_abuse(&h, "circuit-creation flood", other, LITTLE, creates, l);
 	house_run(&h, 200);
 	assert_int_equal(h.n_up[CTL_CIRC_CREATE], asked);
 	assert_int_equal(house_count(&h, COUNT_circ_create_denied), ROUNDS * 50);
@@ -141,8 +122,8 @@ static void test_connection_flood(void **state)
 		told = h.n_up[CTL_CONN_OPENED];
 		conns = tcp_n_conns(h.workers[0].tcp);
 		mem = h.workers[0].figures->mem_bytes;
-		beside(i ? "flood of one connection too many" : "connection flood", other, dials,
-		       NULL);
+		house_abuse(&h, i ? "flood of one connection too many" : "connection flood", other,
+			    LITTLE, dials, NULL);
 		assert_int_equal(h.n_up[CTL_CONN_OPENED], told);
 		assert_int_equal(tcp_n_conns(h.workers[0].tcp), conns);
 		assert_int_equal(tcp_n_half(h.workers[0].tcp), 0);
@@ -187,10 +168,11 @@ static void test_stream_flood(void **state)
 		h.answer = ANSWER_REFUSED;
 		told = h.n_up[CTL_STREAM_RECV];
 		t0 = h.now_us;
-		beside(type == 1   ? "10,000 streams, counted"
-		       : type == 2 ? "10,000 streams, refused"
-				   : "10,000 streams, circuit closed",
-		       other, begins, &a);
+		house_abuse(&h,
+			    type == 1	? "10,000 streams, counted"
+			    : type == 2 ? "10,000 streams, refused"
+					: "10,000 streams, circuit closed",
+			    other, 4 * LITTLE, begins, &a);
 		house_run(&h, 500);
 		n = h.n_up[CTL_STREAM_RECV] - told;
 		assert_int_equal(a.id, 10100);
@@ -234,6 +216,124 @@ static void test_stream_flood(void **state)
 		assert_int_equal(h.n_up[CTL_STREAM_RECV], told + 50);
 		house_close(&h);
 	}
+}
+
+/* 10,000 that stay, without the defence: the table is full at some point, the rest are refused, and
+ * streams that there are go on. */
+static void test_streams_that_stay(void **state)
+{
+	struct peer_circ *other;
+	struct asker a = {.id = 100};
+
+	house_open(&h, 1, 207, NULL);
+	other = echoing();
+	a.c = made(house_link(&h));
+	h.answer = ANSWER_DIR; /* byte pipes: none ends by itself */
+	house_abuse(&h, "10,000 streams that stay", other, LITTLE, begins, &a);
+	house_run(&h, 500);
+	assert_int_equal(h.workers[0].edge.slots.n_used, h.plane.n_streams);
+	assert_int_equal(house_count(&h, COUNT_edge_refused), 10000 - (h.plane.n_streams - 1));
+	assert_int_equal(a.c->n_connected, h.plane.n_streams - 1);
+	assert_int_equal(a.c->end_reason, END_RESOURCELIMIT);
+	assert_false(a.c->destroyed);
+	house_destroy(&h, a.c);
+	house_run(&h, 500);
+	assert_int_equal(h.workers[0].edge.slots.n_used, 1);
+	house_close(&h);
+}
+
+/* ---- clients that lie about what they have read ---- */
+enum { SNIPERS = 8, SHOTS = 10 };
+struct snipers {
+	struct peer_link *link[SNIPERS];
+	struct peer_circ *c[SNIPERS];
+	unsigned n_rounds, n_caught;
+};
+
+/* Sniper: each has a link of its own, downloads, reads nothing, and when all that may wait does
+ * says that he has read. Who is caught begins again. */
+static void snipe(void *arg)
+{
+	struct snipers *s = arg;
+
+	if (s->n_rounds++ % (ROUNDS / SHOTS))
+		return;
+	for (unsigned i = 0; i < SNIPERS; i++) {
+		if (s->c[i]) {
+			house_say(&h, s->c[i], RELAY_SENDME, 7, NULL, 0, false);
+			house_say(&h, s->c[i], RELAY_SENDME, 0, NULL, 0, false);
+			house_run(&h, 5);
+			house_hear(&h, s->link[i]);
+			assert_true(house_until(&h, &s->c[i]->destroyed, 5000));
+			s->n_caught++;
+		} else {
+			s->link[i] = house_link(&h);
+		}
+		s->c[i] = house_loading(&h, s->link[i]);
+		s->link[i]->deaf = true;
+	}
+}
+
+static void test_sniper(void **state)
+{
+	struct snipers s = {.n_rounds = 0};
+	struct peer_circ *other;
+
+	house_open(&h, 1, 205, NULL);
+	other = echoing();
+	h.source = 1ull << 40;
+	house_param(&h, CTL_PARAM_MAX_MEM, 4 * LITTLE);
+	house_abuse(&h, "Sniper", other, 4 * LITTLE, snipe, &s);
+	assert_int_equal(s.n_caught, SNIPERS * (SHOTS - 1));
+	assert_true(slots_in_use(&h.workers[0].sched) <= SNIPERS * 600);
+	house_close(&h);
+}
+
+/* SENDMEs for what was never sent, with a tag of nothing, of another version, of a stream that has
+ * none: each costs the liar his circuit. */
+struct liar {
+	struct peer_link *link;
+	unsigned n;
+};
+
+static void lie(void *arg)
+{
+	static const struct {
+		uint16_t stream;
+		uint8_t len, body[23];
+	} lies[] = {
+		{0, 0, {0}},	    {0, 23, {1, 0, 20}}, {0, 23, {2, 0, 20}},
+		{0, 3, {1, 0, 16}}, {0, 1, {1}},
+	};
+	struct liar *a = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		struct peer_circ *c = made(a->link);
+
+		for (unsigned k = 0; k < 10; k++)
+			house_say(&h, c, RELAY_SENDME, lies[i].stream, lies[i].body, lies[i].len,
+				  false);
+		assert_true(house_until(&h, &c->destroyed, 1000));
+		assert_int_equal(c->destroy_reason, DESTROY_TORPROTOCOL);
+		a->n++;
+		h.n_circs--; /* its row serves the next */
+	}
+}
+
+static void test_sendme_lies(void **state)
+{
+	struct peer_circ *other;
+	struct liar a = {0};
+
+	house_open(&h, 1, 206, NULL);
+	other = echoing();
+	a.link = house_link(&h);
+	house_abuse(&h, "SENDME lies", other, LITTLE, lie, &a);
+	house_run(&h, 100);
+	assert_int_equal(a.n, ROUNDS * 5);
+	assert_int_equal(house_count(&h, COUNT_relay_sendme_unexpected), a.n);
+	assert_int_equal(h.workers[0].circs.circ_slots.n_used, 1);
+	house_close(&h);
 }
 
 /* ---- cells pushed onward faster than they are taken (interop C13, X5) ---- */
@@ -294,6 +394,9 @@ int main(void)
 		cmocka_unit_test(test_circuit_creation_flood),
 		cmocka_unit_test(test_connection_flood),
 		cmocka_unit_test(test_stream_flood),
+		cmocka_unit_test(test_streams_that_stay),
+		cmocka_unit_test(test_sniper),
+		cmocka_unit_test(test_sendme_lies),
 		cmocka_unit_test(test_outbound_queue),
 		cmocka_unit_test(test_deny_malformed),
 	};

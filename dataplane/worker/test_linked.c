@@ -592,6 +592,56 @@ static void test_two_workers_lose_one(void **state)
 	}
 }
 
+/* ---- abuse, with an honest circuit beside it ---- */
+static struct peer_circ *honest(void)
+{
+	struct peer_circ *other;
+
+	h.cc_inc = 0;
+	other = made(link_on(0));
+	h.cc_inc = INC;
+	h.dest = DEST_ECHO;
+	house_begin(&h, other, 7);
+	assert_true(house_until(&h, &other->connected, 1000));
+	return other;
+}
+
+/* Sets of legs on two workers, each with a download: the leg that has carried
+ * more is cut off. */
+static void lose(void *arg)
+{
+	unsigned *n = arg, lost;
+
+	if ((*n)++ % 40)
+		return;
+	client_reset((uint8_t)*n);
+	joined(link_on(0));
+	joined(link_on(1));
+	h.dest = DEST_SOURCE;
+	h.source = 20000000;
+	begin(0);
+	house_run(&h, 20);
+	lost = me.leg[1].c->n_data_in > me.leg[0].c->n_data_in;
+	assert_true(me.leg[lost].c->n_data_in > 0);
+	house_cut(&h, me.leg[lost].c->link);
+	assert_true(house_until(&h, &me.leg[1 - lost].c->destroyed, 5000));
+	assert_int_equal(me.leg[1 - lost].c->destroy_reason, DESTROY_FINISHED);
+}
+
+static void test_two_workers_lose_many(void **state)
+{
+	struct peer_circ *other;
+	unsigned n = 0;
+
+	open_house(2, 266, NULL);
+	other = honest();
+	house_abuse(&h, "sets on two workers that lose a leg", other, 4 << 20, lose, &n);
+	assert_int_equal(n_sets(), 0);
+	house_destroy(&h, other);
+	nothing_left();
+	house_close(&h);
+}
+
 /* ---- the classes of 2026 (operators.md) ---- */
 static void test_trove_2026_025_begin_before_link(void **state)
 {
@@ -790,6 +840,38 @@ static void test_out_of_order_flood(void **state)
 	}
 }
 
+/* The same, again and again: who loses his set makes another. */
+static void out_of_order(void *arg)
+{
+	unsigned *n = arg;
+
+	if (!me.n_legs || me.leg[1].c->destroyed) {
+		client_reset((uint8_t)++ * n);
+		joined(link_on(0));
+		joined(link_on(0));
+		begin(0);
+		assert_true(house_until(&h, &me.connected, 1000));
+		me.sent++;
+	}
+	for (unsigned i = 0; i < 60; i++)
+		say_data(1, RELAY_BODY);
+}
+
+static void test_out_of_order_floods(void **state)
+{
+	struct peer_circ *other;
+	unsigned n = 0;
+
+	open_house(1, 282, NULL);
+	other = honest();
+	house_param(&h, CTL_PARAM_CFX_MAX_OOOQ, 1000 * sizeof(struct slot));
+	house_abuse(&h, "conflux out-of-order flood", other, 1 << 20, out_of_order, &n);
+	assert_true(n > 5);
+	house_destroy(&h, other);
+	destroy_all();
+	house_close(&h);
+}
+
 /* Of MaxMemInQueues sets may hold a fifth; then those that hold most go. */
 static void test_memory(void **state)
 {
@@ -824,6 +906,7 @@ int main(void)
 		cmocka_unit_test(test_old_numbers),
 		cmocka_unit_test(test_leg_loss),
 		cmocka_unit_test(test_two_workers_lose_one),
+		cmocka_unit_test(test_two_workers_lose_many),
 		cmocka_unit_test(test_trove_2026_025_begin_before_link),
 		cmocka_unit_test(test_trove_2026_008_begin_dir_on_a_leg),
 		cmocka_unit_test(test_trove_2026_014_a_set_ends_within_its_queue),
@@ -831,6 +914,7 @@ int main(void)
 		cmocka_unit_test(test_trove_2026_017_a_switch_that_cannot_be_sent),
 		cmocka_unit_test(test_trove_2026_026_the_last_leg_goes_while_one_asks),
 		cmocka_unit_test(test_out_of_order_flood),
+		cmocka_unit_test(test_out_of_order_floods),
 		cmocka_unit_test(test_memory),
 	};
 
