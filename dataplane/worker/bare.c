@@ -80,24 +80,29 @@ static bool link_fine(struct bare *b, unsigned i)
 	       link_of(&b->w->links, conn)->state == LINK_OPEN;
 }
 
-static void link_dial(struct bare *b, unsigned i)
+static wid dial(struct bare *b, uint64_t cookie)
 {
-	static const uint8_t shake[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5},
-			     netinfo[CELL_LEN] = {[4] = CELL_NETINFO};
-	struct ctl_conn_open dial = {.cookie = 1 + i,
+	struct ctl_conn_open dial = {.cookie = cookie,
 				     .local = house_address(RELAY_IP, 0),
 				     .remote = house_address(PEER_IP, HOP_PORT)};
-	struct ctl_conn_keys keys = {.version = 0x0304, .suite = 0x1301};
-	struct ctl_conn_ready ready = {
-		.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = i == 1};
 	unsigned n = b->n_conn;
-	wid id;
 
 	house_down(&b->h, 0, CTL_CONN_OPEN, WID_NONE, 0, &dial, sizeof(dial), NULL, 0);
 	for (unsigned k = 0; k < QUIET_TURNS && b->n_conn == n; k++)
 		bare_turn(b, 1, 0);
 	house_must(b->n_conn > n, "dial");
-	id = b->conn[n % BARE_IDS];
+	return b->conn[n % BARE_IDS];
+}
+
+static void link_dial(struct bare *b, unsigned i)
+{
+	static const uint8_t shake[] = {0, 0, CELL_VERSIONS, 0, 2, 0, 5},
+			     netinfo[CELL_LEN] = {[4] = CELL_NETINFO};
+	struct ctl_conn_keys keys = {.version = 0x0304, .suite = 0x1301};
+	struct ctl_conn_ready ready = {
+		.link_proto = 5, .peer = CTL_PEER_RELAY, .initiator = i == 1};
+	wid id = dial(b, 1 + i);
+
 	b->link[i] = wid_index(id);
 	house_down(&b->h, 0, CTL_CONN_KEYS, id, 0, &keys, sizeof(keys), NULL, 0);
 	ctl_in(b->w);
@@ -107,6 +112,12 @@ static void link_dial(struct bare *b, unsigned i)
 	ctl_in(b->w);
 	house_must(link_fine(b, i), "link");
 	b->h.next_conn = tcp_id(b->w->tcp, b->link[1]);
+}
+
+uint32_t bare_stranger(struct bare *b)
+{
+	b->link[BARE_LINKS] = wid_index(dial(b, 1 + BARE_LINKS));
+	return b->h.dest_conn;
 }
 
 static struct bare the;

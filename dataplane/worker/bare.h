@@ -11,7 +11,7 @@
 struct bare {
 	struct house h;
 	struct worker *w;
-	uint32_t link[BARE_LINKS];
+	uint32_t link[BARE_LINKS + 1]; /* the last: whom bare_stranger dialled */
 	wid conn[BARE_IDS], circ[BARE_IDS], stream[BARE_IDS]; /* seen of late, perhaps closed */
 	unsigned n_conn, n_circ, n_stream;
 	bool answers; /* control plays its part */
@@ -21,6 +21,10 @@ struct bare {
 struct bare *bare_begin(bool answers);
 /* Closes everything; aborts the process when something is left. */
 void bare_end(struct bare *b);
+
+/* One link more, at the beginning of its TLS handshake; what the peer's end of it is. Its plaintext
+ * is that of link BARE_LINKS. It is gone with the input. */
+uint32_t bare_stranger(struct bare *b);
 
 /* Plaintext of a link, as TLS would have opened it. */
 void bare_plain(struct bare *b, unsigned link, const uint8_t *p, size_t len);
