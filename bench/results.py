@@ -94,6 +94,9 @@ def ratios(found):
     return out
 
 
+LINES_A_CELL = 514 / 1448 * 1514 / 64  # its share of a full frame, each way
+
+
 def notes(found):
     s, m, micro = found["settings"], found["machine"], found.get("micro", {})
     out = [f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, kernel {m['kernel']}, {m['date']}, commit {m['commit']}; "
@@ -108,6 +111,15 @@ def notes(found):
     if None not in (crypto, outside):
         out.append(f"Cycles outside crypto: CPU time of a cell of middle-down less {crypto:.0f} ns for GCM open, CTR and GCM "
                    "seal, as micro measured them in the same run at the record sizes of that load.")
+    floor = micro.get("machine")
+    if floor:
+        lines = LINES_A_CELL * (floor["line_read_ns"] + floor["line_write_ns"])
+        out.append(f"The machine's own floor: a line that the other core has just written takes {floor['line_read_ns']:.1f} ns to "
+                   f"read and {floor['line_write_ns']:.1f} to write over with many under way, which is {lines:.0f} ns of each cell "
+                   "that comes and goes by memif. " + "; ".join(
+                       f"core {a['core']}, only looking at the clock, is kept from it for longer than 200 us in "
+                       f"{100 * a['over_200_us']:.2f} % of all time" for a in floor["away"]) +
+                   ": a p99 below that cannot be had while these add up to more than 1 %.")
     out.append("A figure is of the held run; of the free one where that kept the relay's core full of turns that moved "
                "something (core and busy 95 % or more) and gave more: it needs no quota then. C tor's is the better of its two.")
     return out

@@ -221,6 +221,8 @@ int main(int argc, char **argv)
 		printf("]");
 	if (!only)
 		walk_print(json);
+	if (!only || !strcmp(only, "machine"))
+		machine_print(json);
 	if (json)
 		printf("}\n");
 	return 0;

@@ -40,4 +40,8 @@ double micro_took(const char *name, uint64_t size);
 void stream_frames(double *data, double *acks);
 void walk_print(bool json);
 
+/* ---- machine.c ---- */
+/* Needs a second core; prints nothing where there is none. */
+void machine_print(bool json);
+
 #endif
