@@ -126,9 +126,11 @@ uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t p
 static void addr_set4(struct addr *a, const uint8_t *ip)
 {
 	typedef uint32_t words __attribute__((vector_size(16)));
-	words w = {4}; /* family; port 0 */
+	uint32_t at;
+	words w;
 
-	memcpy(&w[1], ip, 4);
+	memcpy(&at, ip, sizeof(at));
+	w = (words) {4, at}; /* family and port 0; the address */
 	memcpy(a, &w, sizeof(w));
 	memset((uint8_t *)a + sizeof(w), 0, sizeof(*a) - sizeof(w));
 }
