@@ -29,6 +29,11 @@ class Way:
     def __enter__(self):
         if not os.access(self.argv[0], os.X_OK):
             raise Failed(f"{self.argv[0]} is not there: ninja -C build")
+        left = self.net.read(NAME, "node")  # by a run that was killed
+        if left and self.net.ns(NAME) in space.existing(self.net):
+            process.stop(self.net, NAME)
+            space.rejoin(self.net, BY_NAME[left])
+        self.net.write(self.node.name, NAME, "node")
         space.part(self.net, self.node)
         try:
             self.net.write("", NAME, "out.log")
