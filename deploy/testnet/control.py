@@ -141,7 +141,8 @@ def attached(c, fingerprints, limit_s=40, n_tries=3):
             time.sleep(1)
 
     def on_stream(event):
-        if event.status == "NEW":
+        # DETACHED: the client has waited 10 s for an answer. Left alone it would end as "TTL expired" after 120 s.
+        if event.status in ("NEW", "DETACHED"):
             with contextlib.suppress(stem.ControllerError):
                 c.attach_stream(event.id, circ_id)
 
