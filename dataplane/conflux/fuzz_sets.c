@@ -143,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	must(sched_init(&sched, &cf, 0) == 0 &&
 	     cfx_init(&c, 0, SETS, 2, key, &sched, &counts, params) == 0);
-	while (rd_left(&r) > 1) {
+	while (!r.bad && rd_left(&r) > 1) {
 		uint8_t x = rd_u8(&r);
 		uint32_t set = x >> 3 & (SETS - 1);
 
