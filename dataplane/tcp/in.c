@@ -232,7 +232,7 @@ static bool in_follow(struct tcp *t, struct conn *c, const struct in *in, uint64
 	uint32_t done;
 
 	if (UNLIKELY(c->state != ST_ESTABLISHED || c->rcv_nxt != in->h.seq || c->reass ||
-		     seq_lt(c->rcv_adv, in->h.seq + in->len)))
+		     c->flags & F_FIN_AHEAD || seq_lt(c->rcv_adv, in->h.seq + in->len)))
 		return false;
 	done = rx_bytes(t, c, in->data, in->len);
 	c->rcv_nxt += done;
