@@ -1,0 +1,118 @@
+/* test_tcp_train.c - segments of one batch that say the same but for their bytes, and what only
+ * looks like it. */
+#include "dataplane/tcp/pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SECOND 1000000ull
+
+static void assert_reads(struct pair *p, int side, uint32_t conn, const char *text)
+{
+	uint32_t len;
+	uint8_t *b;
+
+	assert_true(tcp_peek(p->t[side], conn, &b, &len));
+	assert_int_equal(len, strlen(text));
+	assert_memory_equal(b, text, len);
+	tcp_take(p->t[side], conn, len);
+}
+
+struct wagon {
+	uint8_t at, len; /* of "abcdefgh" */
+	uint8_t flags;	 /* beside ACK */
+	uint8_t older;	 /* ms of its timestamp */
+};
+
+/* The segments of a train from the client to the server, taken at once. */
+static void train_in(struct pair *p, const struct conn *c, const struct wagon *w, unsigned n)
+{
+	static uint8_t bytes[4][64];
+	struct tcp_seg seg[4];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct tcp_hdr h = {.src_port = c->remote.port,
+				    .dst_port = c->local.port,
+				    .seq = c->rcv_nxt + w[i].at,
+				    .ack = c->snd_nxt,
+				    .flags = TCP_ACK | w[i].flags,
+				    .window = 100,
+				    .opts = TCP_OPT_TS,
+				    .ts_val = c->ts_recent - w[i].older};
+		size_t head = tcp_hdr_build(&h, bytes[i]);
+
+		memcpy(bytes[i] + head, &"abcdefgh"[w[i].at], w[i].len);
+		seg[i] = (struct tcp_seg) {.tcp = bytes[i],
+					   .tcp_len = (uint32_t)head + w[i].len,
+					   .src = c->remote,
+					   .dst = c->local};
+	}
+	tcp_in(p->t[SERVER], seg, n, p->now_us);
+}
+
+static void test_trains(void **state)
+{
+#define PLAIN(at, len)                                                                             \
+	{                                                                                          \
+		at, len, 0, 0                                                                      \
+	}
+	static const struct {
+		const char *what;
+		struct wagon first, train[4]; /* first comes by itself, if it has anything */
+		const char *reads;
+		bool eof;
+	} rows[] = {
+		{"1 a train", {0}, {PLAIN(0, 2), PLAIN(2, 2), PLAIN(4, 2)}, "abcdef", false},
+		{"2 one is missing", {0}, {PLAIN(0, 2), PLAIN(4, 2), PLAIN(6, 2)}, "ab", false},
+		{"3 one came before", PLAIN(4, 2), {PLAIN(0, 2), PLAIN(2, 2)}, "abcdef", false},
+		{"4 one comes twice", {0}, {PLAIN(0, 2), PLAIN(0, 2), PLAIN(2, 2)}, "abcd", false},
+		{"5 out of order", {0}, {PLAIN(2, 2), PLAIN(4, 2), PLAIN(0, 2)}, "abcdef", false},
+		{"6 the FIN came before",
+		 {4, 0, TCP_FIN, 0},
+		 {PLAIN(0, 2), PLAIN(2, 2)},
+		 "abcd",
+		 true},
+		{"7 the FIN is last", {0}, {PLAIN(0, 4), {4, 4, TCP_FIN, 0}}, "abcdefgh", true},
+		{"8 a push is nothing new",
+		 {0},
+		 {PLAIN(0, 4), {4, 4, TCP_PSH, 0}},
+		 "abcdefgh",
+		 false},
+		{"9 an old one behind", {0}, {PLAIN(0, 4), {4, 4, 0, 1}}, "abcd", false},
+		{"10 all are old", {0}, {{0, 4, 0, 1}, {4, 4, 0, 1}}, NULL, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct pair *p = pair_new(1, NULL);
+		uint32_t conn[2], seen[2] = {0};
+		unsigned n = 0;
+
+		pair_connect(p, KIND_RAW, conn);
+		pair_run(p, SECOND, NULL);
+		const struct conn *c = &p->t[SERVER]->conns[conn[SERVER]];
+		if (rows[i].first.len || rows[i].first.flags)
+			train_in(p, c, &rows[i].first, 1);
+		while (n < 4 && rows[i].train[n].len)
+			n++;
+		train_in(p, c, rows[i].train, n);
+		pair_turn(p);
+		if (rows[i].reads)
+			assert_reads(p, SERVER, conn[SERVER], rows[i].reads);
+		pair_run(p, SECOND, seen);
+		if (!(seen[SERVER] & TCP_EOF) == rows[i].eof)
+			fail_msg("row %s", rows[i].what);
+		pair_free(p);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_trains)};
+
+	pair_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
