@@ -11,17 +11,6 @@
 
 #define SECOND 1000000ull
 
-static void assert_reads(struct pair *p, int side, uint32_t conn, const char *text)
-{
-	uint32_t len;
-	uint8_t *b;
-
-	assert_true(tcp_peek(p->t[side], conn, &b, &len));
-	assert_int_equal(len, strlen(text));
-	assert_memory_equal(b, text, len);
-	tcp_take(p->t[side], conn, len);
-}
-
 struct wagon {
 	uint8_t at, len; /* of "abcdefgh" */
 	uint8_t flags;	 /* beside ACK */
@@ -90,6 +79,9 @@ static void test_trains(void **state)
 		struct pair *p = pair_new(1, NULL);
 		uint32_t conn[2], seen[2] = {0};
 		unsigned n = 0;
+		uint32_t len;
+		uint8_t *b;
+		bool any;
 
 		pair_connect(p, KIND_RAW, conn);
 		pair_run(p, SECOND, NULL);
@@ -100,8 +92,12 @@ static void test_trains(void **state)
 			n++;
 		train_in(p, c, rows[i].train, n);
 		pair_turn(p);
-		if (rows[i].reads)
-			assert_reads(p, SERVER, conn[SERVER], rows[i].reads);
+		any = tcp_peek(p->t[SERVER], conn[SERVER], &b, &len);
+		if (any != !!rows[i].reads ||
+		    (any && (len != strlen(rows[i].reads) || memcmp(b, rows[i].reads, len))))
+			fail_msg("row %s", rows[i].what);
+		if (any)
+			tcp_take(p->t[SERVER], conn[SERVER], len);
 		pair_run(p, SECOND, seen);
 		if (!(seen[SERVER] & TCP_EOF) == rows[i].eof)
 			fail_msg("row %s", rows[i].what);
