@@ -75,6 +75,10 @@ ExitPolicy accept *:*
 ExitPolicy accept6 *:*
 """
 
+# What an exit advertises grows with what it has carried, and a rendezvous point is drawn by that: a fresh relay in the slot
+# would hardly ever be it in a network that has been up for a while (hidden.py).
+MODEST = "MaxAdvertisedBandwidth 300 KBytes"
+
 EXIT_RESOLVER = "ServerDNSResolvConfFile {resolv}"
 
 # Tor probes its resolver for lies about well-known names; there is no such name in here.
@@ -153,6 +157,7 @@ def text(net, node, authorities=True, extra=""):
         parts.append("" if ramson else "SocksPort 0")
         parts.append("" if node.kind == "slot" else PRESUMED)
         parts.append(EXIT if node.kind in ("exit", "slot") else NO_EXIT)
+        parts.append(MODEST if node.kind == "exit" else "")
         parts.append(EXIT_RESOLVER if node.kind in ("exit", "slot") else "")
         parts.append(TOR_PROBES if node.kind in ("exit", "slot") and not ramson else "")
     if node.kind == "authority":
