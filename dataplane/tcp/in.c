@@ -225,8 +225,7 @@ void in_conn(struct tcp *t, struct conn *c, struct in *in, uint64_t now_us)
 		in_text(t, c, in, now_us);
 }
 
-/* A segment that says nothing new: its bytes, if the one it follows was taken. False: to in_conn.
- */
+/* A segment that says nothing new, behind one that was taken: its bytes. False: to in_conn. */
 static bool in_follow(struct tcp *t, struct conn *c, const struct in *in, uint64_t now_us)
 {
 	uint32_t done;
@@ -240,6 +239,17 @@ static bool in_follow(struct tcp *t, struct conn *c, const struct in *in, uint64
 		ack_now(t, c);
 	ack_soon(t, c, in_n_segs(in), now_us);
 	return true;
+}
+
+/* What it says was judged with the one that it follows only if that one was taken: one that was
+ * refused, or came before, ends at the number that is next as well. */
+static void in_known(struct tcp *t, struct conn *c, struct in *in, uint64_t now_us)
+{
+	uint32_t was = c->rcv_nxt;
+
+	if (!in->follows || !in[-1].taken || !in_follow(t, c, in, now_us))
+		in_conn(t, c, in, now_us);
+	in->taken = was == in->h.seq && c->rcv_nxt == was + in->len;
 }
 
 /* RFC 9293 3.10.7.3 */
@@ -302,7 +312,7 @@ static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg,
 {
 	in->seg = seg;
 	in->hit = (struct hit) {HIT_NONE, 0};
-	in->follows = false;
+	in->follows = in->taken = false;
 	in->bad = tcp_hdr_parse(&in->h, seg->tcp, seg->tcp_len) < 0 || !addr_ip_len(&seg->dst) ||
 		  seg->dst.family != seg->src.family || !in->h.src_port || !in->h.dst_port;
 	if (UNLIKELY(in->bad)) {
@@ -345,10 +355,7 @@ static void in_work(struct tcp *t, struct in *in, uint64_t now_us)
 	struct hit hit = in->hit;
 
 	if (hit.kind == HIT_CONN) {
-		struct conn *c = &t->conns[hit.index];
-
-		if (!in->follows || !in_follow(t, c, in, now_us))
-			in_conn(t, c, in, now_us);
+		in_known(t, &t->conns[hit.index], in, now_us);
 		return;
 	}
 	if (hit.kind == HIT_HALF) {

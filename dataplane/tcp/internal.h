@@ -405,8 +405,8 @@ struct in {
 	uint32_t tag;
 	struct hit hit;
 	bool bad;
-	bool follows; /* says the same as the one before it in the batch, and goes on with its bytes
-		       */
+	bool follows; /* says the same as the one before it, and goes on with its bytes */
+	bool taken;   /* its bytes were next, and all of them went up */
 };
 void in_conn(struct tcp *t, struct conn *c, struct in *in, uint64_t now_us);
 void in_syn_sent(struct tcp *t, struct conn *c, const struct in *in, uint64_t now_us);
