@@ -123,10 +123,9 @@ def notes(found):
         lines = LINES_A_CELL * (floor["line_read_ns"] + floor["line_write_ns"])
         out.append(f"The machine's own floor: a line that the other core has just written takes {floor['line_read_ns']:.1f} ns to "
                    f"read and {floor['line_write_ns']:.1f} to write over with many under way, which is {lines:.0f} ns of each cell "
-                   "that comes and goes by memif. " + "; ".join(
-                       f"core {a['core']}, only looking at the clock, is kept from it for longer than 200 us in "
-                       f"{100 * a['over_200_us']:.2f} % of all time" for a in floor["away"]) +
-                   ": a p99 below that cannot be had while these add up to more than 1 %.")
+                   "that comes and goes by memif. Cores that only look at the clock are kept from it for longer than 200 us from " +
+                   " and ".join(f"{100 * a['over_200_us']:.2f} % of all moments on (core {a['core']})" for a in floor["away"]) +
+                   "; a cell passes both, so where these add up to 1 % a p99 is longer than that by the machine alone.")
     out.append("A figure is of the held run; of the free one where that kept the relay's core full of turns that moved "
                "something (core and busy 95 % or more) and gave more: it needs no quota then. C tor's is the better of its two.")
     return out

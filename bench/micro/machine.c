@@ -121,7 +121,7 @@ static bool lines(int here, int there, double ns[2])
 
 struct away {
 	int core;
-	double share[ARRAY_LEN(longer_us)]; /* of all time, in absences longer than that */
+	double share[ARRAY_LEN(longer_us)]; /* of all moments, with longer than that to wait */
 };
 
 static void *watch(void *arg)
@@ -135,7 +135,7 @@ static void *watch(void *arg)
 		now = now_s();
 		for (unsigned i = 0; i < ARRAY_LEN(longer_us); i++)
 			if (now - last > longer_us[i] * 1e-6)
-				a->share[i] += (now - last) / AWAY_S;
+				a->share[i] += (now - last - longer_us[i] * 1e-6) / AWAY_S;
 		last = now;
 	} while (now - start < AWAY_S);
 	return NULL;
@@ -148,8 +148,8 @@ static void print_away(const struct away *a, bool json)
 		       "\"over_1000_us\": %.5f}",
 		       a->core, a->share[0], a->share[1], a->share[2]);
 	else
-		printf("core %d, only looking at the clock, is kept from it for longer than 50 us "
-		       "in %.2f %% of all time, 200 us %.2f %%, 1 ms %.2f %%\n",
+		printf("core %d, only looking at the clock: the share of moments from which it is "
+		       "away for longer than 50 us is %.2f %%, 200 us %.2f %%, 1 ms %.2f %%\n",
 		       a->core, 100 * a->share[0], 100 * a->share[1], 100 * a->share[2]);
 }
 
