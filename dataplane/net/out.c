@@ -48,7 +48,6 @@ static void tcp_checksum(const struct net *net, const struct tcp_tx *t, bool cut
 			RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
 		sum = ip_sum_fold(pseudo);
 	} else {
-		memset(field, 0, 2);
 		sum = whole_sum(t, pseudo);
 	}
 	if (cut) {

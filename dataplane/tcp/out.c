@@ -118,14 +118,17 @@ static uint32_t out_copy(struct tcp *t, struct conn *c, struct rte_mbuf *head, u
 		uint32_t skip = seq + done - buf_of(m)->seq;
 		uint32_t n = MIN(len - done, m->data_len - skip);
 
-		if (n == len && t->cfg.sums)
-			tx->sum = ip_sum_copy(0, to, buf_data(m) + skip, n);
-		else
+		if (t->cfg.sums) {
+			uint64_t sum = ip_sum_copy(0, to + done, buf_data(m) + skip, n);
+
+			tx->sum += done & 1 ? ip_sum_shift(sum) : sum;
+		} else {
 			memcpy(to + done, buf_data(m) + skip, n);
-		tx->summed = n == len && t->cfg.sums;
+		}
 		done += n;
 		*hint = m;
 	}
+	tx->summed = t->cfg.sums;
 	head->data_len += (uint16_t)done;
 	head->pkt_len += done;
 	return done;

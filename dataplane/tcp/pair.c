@@ -1,5 +1,6 @@
 /* pair.c - the test wire between two stacks; see pair.h. */
 #include "dataplane/tcp/pair.h"
+#include "dataplane/wire/ip_hdr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,11 @@ static void wire_cut(struct pair *p, int from, const struct tcp_tx *tx, uint8_t 
 	}
 }
 
+static uint16_t payload_sum(const uint8_t *bytes, uint32_t len, uint32_t hdr_len)
+{
+	return ip_sum_fold(ip_sum(0, bytes + hdr_len, len - hdr_len));
+}
+
 static void wire_send(struct pair *p, int from, const struct tcp_tx *tx)
 {
 	static uint8_t bytes[65536];
@@ -204,7 +210,8 @@ static void wire_send(struct pair *p, int from, const struct tcp_tx *tx)
 		at += m->data_len;
 	}
 	if (at != len || tcp_hdr_parse(&h, bytes, len) < 0 || tx->m->l4_len != h.hdr_len ||
-	    (tx->gso_size && len - h.hdr_len <= tx->gso_size)) {
+	    (tx->gso_size && len - h.hdr_len <= tx->gso_size) ||
+	    (tx->summed && ip_sum_fold(tx->sum) != payload_sum(bytes, len, h.hdr_len))) {
 		fprintf(stderr, "malformed segment sent\n");
 		abort();
 	}

@@ -104,7 +104,7 @@ uint16_t ip_sum_fold(uint64_t acc)
 
 uint64_t ip_sum_odd(uint64_t acc, const uint8_t *p, size_t len)
 {
-	return acc + __builtin_bswap16(ip_sum_fold(ip_sum(0, p, len)));
+	return acc + ip_sum_shift(ip_sum(0, p, len));
 }
 
 uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, uint32_t len)
@@ -231,11 +231,30 @@ int ip_hdr_parse(struct ip_hdr *h, unsigned family, const uint8_t *p, size_t len
 	return family == 4 ? ip4_parse(h, p, len) : ip6_parse(h, p, len);
 }
 
+/* The fields come as they lie in the second and the first 64-bit word. Summed in registers: a wide
+ * load of what narrow stores have just written waits until the line, often another core's, is here.
+ */
+static void ip4_put(uint8_t *p, const struct addr *src, const struct addr *dst, uint32_t ttl_proto,
+		    uint64_t len_id)
+{
+	const uint64_t version = 0x45ull << 56, dont_fragment = 0x4000; /* our path MTU discovery */
+	uint64_t first = htobe64(version | len_id | dont_fragment);
+	uint32_t third = htobe32(ttl_proto), s, d;
+	uint16_t sum;
+
+	memcpy(&s, src->ip, 4);
+	memcpy(&d, dst->ip, 4);
+	sum = ip_sum_done((first & UINT32_MAX) + (first >> 32) + third + s + d);
+	third |= htobe32(be16toh(sum));
+	memcpy(p, &first, 8);
+	memcpy(p + 8, &third, 4);
+	memcpy(p + 12, &s, 4);
+	memcpy(p + 16, &d, 4);
+}
+
 size_t ip_hdr_build(uint8_t *p, const struct addr *src, const struct addr *dst, uint8_t proto,
 		    uint8_t ttl, uint32_t payload_len, uint16_t id)
 {
-	uint16_t sum;
-
 	if (src->family == 6) {
 		be32_put(p, 6u << 28);
 		be16_put(p + 4, (uint16_t)payload_len);
@@ -245,18 +264,8 @@ size_t ip_hdr_build(uint8_t *p, const struct addr *src, const struct addr *dst, 
 		memcpy(p + 24, dst->ip, 16);
 		return IP6_HDR;
 	}
-	p[0] = 0x45;
-	p[1] = 0;
-	be16_put(p + 2, (uint16_t)(IP4_HDR + payload_len));
-	be16_put(p + 4, id);
-	be16_put(p + 6, 0x4000); /* DF: our path MTU discovery needs it */
-	p[8] = ttl;
-	p[9] = proto;
-	be16_put(p + 10, 0);
-	memcpy(p + 12, src->ip, 4);
-	memcpy(p + 16, dst->ip, 4);
-	sum = ip_sum_done(ip_sum(0, p, IP4_HDR));
-	memcpy(p + 10, &sum, 2);
+	ip4_put(p, src, dst, (uint32_t)ttl << 24 | (uint32_t)proto << 16,
+		(uint64_t)(uint16_t)(IP4_HDR + payload_len) << 32 | (uint64_t)id << 16);
 	return IP4_HDR;
 }
 

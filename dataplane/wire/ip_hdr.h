@@ -27,6 +27,11 @@ uint64_t ip_sum_odd(uint64_t acc, const uint8_t *p, size_t len);
 uint64_t ip_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, uint32_t len);
 /* Folded to 16 bits, not inverted. */
 uint16_t ip_sum_fold(uint64_t acc);
+/* What a sum adds when its bytes stand at an odd offset after all. */
+static inline uint64_t ip_sum_shift(uint64_t sum)
+{
+	return __builtin_bswap16(ip_sum_fold(sum));
+}
 static inline uint16_t ip_sum_done(uint64_t acc)
 {
 	return (uint16_t)~ip_sum_fold(acc);

@@ -124,12 +124,10 @@ size_t tcp_hdr_size(uint8_t opts, uint8_t n_sack)
 
 static void put_fixed(const struct tcp_hdr *h, uint8_t *p, size_t len)
 {
-	be16_put(p, h->src_port);
-	be16_put(p + 2, h->dst_port);
+	be32_put(p, (uint32_t)h->src_port << 16 | h->dst_port);
 	be32_put(p + 4, h->seq);
 	be32_put(p + 8, h->ack);
-	be16_put(p + 12, (uint16_t)(len / 4 << 12 | h->flags));
-	be16_put(p + 14, h->window);
+	be32_put(p + 12, (uint32_t)(len / 4) << 28 | (uint32_t)h->flags << 16 | h->window);
 	be32_put(p + 16, 0);
 }
 
