@@ -174,6 +174,15 @@ size_t dir_answer_read(struct dir_answer *a, uint8_t *to, size_t cap)
 	return wr_len(&w);
 }
 
+size_t dir_memory(const struct dir *d)
+{
+	size_t sum = 0;
+
+	for (unsigned way = 0; way < N_PACKER_WAYS; way++)
+		sum += packers_memory(way);
+	return sum;
+}
+
 #define WHOLE_MAX (64u << 20)
 
 long dir_serve_whole(struct dir *d, const uint8_t *request, size_t len, const struct addr *peer,

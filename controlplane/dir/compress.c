@@ -1,4 +1,5 @@
-/* compress.c - deflate, gzip, zstd and lzma behind one face; one row an encoding. */
+/* compress.c - deflate, gzip, zstd and lzma behind one face; one row an encoding. What they hold is
+ * counted, because MaxMemInQueues is for it too (interop C15). */
 #include "controlplane/dir/compress.h"
 
 #include <lzma.h>
@@ -19,6 +20,8 @@ struct packer {
 	lzma_stream l;
 	ZSTD_CCtx *zc;
 	ZSTD_DCtx *zd;
+	lzma_allocator lz_memory;
+	size_t held; /* bytes of the library's, as they stand in all_held */
 };
 
 struct codec {
@@ -27,6 +30,62 @@ struct codec {
 	int (*step)(struct packer *p, struct bytes *in, bool last, struct writer *out);
 	void (*close)(struct packer *p);
 };
+
+/* ---- what they hold ---- */
+static size_t all_held[N_PACKER_WAYS]; /* atomic: a thread packs too */
+
+static void held_add(struct packer *p, size_t more)
+{
+	p->held += more;
+	__atomic_fetch_add(&all_held[p->way], more, __ATOMIC_RELAXED);
+}
+
+static void held_take(struct packer *p, size_t less)
+{
+	p->held -= less;
+	__atomic_fetch_sub(&all_held[p->way], less, __ATOMIC_RELAXED);
+}
+
+size_t packers_memory(enum packer_way way)
+{
+	return __atomic_load_n(&all_held[way], __ATOMIC_RELAXED);
+}
+
+/* Allocator of zlib and lzma: each piece has its length before it. */
+#define PIECE 16
+
+static void *piece_get(void *packer, size_t n, size_t size)
+{
+	uint8_t *piece;
+	size_t len;
+
+	if (__builtin_mul_overflow(n, size, &len) || __builtin_add_overflow(len, PIECE, &len))
+		return NULL;
+	piece = malloc(len);
+	if (!piece)
+		return NULL;
+	memcpy(piece, &len, sizeof(len));
+	held_add(packer, len);
+	return piece + PIECE;
+}
+
+static void piece_put(void *packer, void *p)
+{
+	uint8_t *piece = p;
+	size_t len;
+
+	if (!piece)
+		return;
+	piece -= PIECE;
+	memcpy(&len, piece, sizeof(len));
+	held_take(packer, len);
+	free(piece);
+}
+
+static void *z_alloc(void *packer, uInt n, uInt size)
+{
+	return piece_get(packer, n, size);
+}
 
 static void advance(struct bytes *in, size_t used)
 {
@@ -58,6 +117,9 @@ static int z_open(struct packer *p, int bits)
 {
 	int e;
 
+	p->z.zalloc = z_alloc;
+	p->z.zfree = piece_put;
+	p->z.opaque = p;
 	if (p->way == UNPACK)
 		e = inflateInit2(&p->z, bits);
 	else
@@ -104,22 +166,15 @@ static void z_close(struct packer *p)
 }
 
 /* ---- zstd: a window of at most 8 MiB either way ---- */
-static int zstd_open(struct packer *p)
+/* It takes what it needs at the first step, and when it reads a head; it can be asked how much. */
+static void zstd_weigh(struct packer *p)
 {
-	if (p->way == UNPACK) {
-		p->zd = ZSTD_createDCtx();
-		return p->zd && !ZSTD_isError(
-					ZSTD_DCtx_setParameter(p->zd, ZSTD_d_windowLogMax, 23))
-			       ? 0
-			       : ERR_FULL;
-	}
-	p->zc = ZSTD_createCCtx();
-	if (!p->zc)
-		return ERR_FULL;
-	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_compressionLevel, p->way == PACK_SMALL ? 9 : 3);
-	if (p->way == PACK)
-		ZSTD_CCtx_setParameter(p->zc, ZSTD_c_windowLog, 18);
-	return 0;
+	size_t now = p->zc ? ZSTD_sizeof_CCtx(p->zc) : ZSTD_sizeof_DCtx(p->zd);
+
+	if (now > p->held)
+		held_add(p, now - p->held);
+	else
+		held_take(p, p->held - now);
 }
 
 static int zstd_step(struct packer *p, struct bytes *in, bool last, struct writer *out)
@@ -132,6 +187,7 @@ static int zstd_step(struct packer *p, struct bytes *in, bool last, struct write
 		left = ZSTD_decompressStream(p->zd, &o, &i);
 	else
 		left = ZSTD_compressStream2(p->zc, &o, &i, last ? ZSTD_e_end : ZSTD_e_continue);
+	zstd_weigh(p);
 	if (ZSTD_isError(left))
 		return ERR_MALFORMED;
 	advance(in, i.pos);
@@ -141,8 +197,31 @@ static int zstd_step(struct packer *p, struct bytes *in, bool last, struct write
 	return last && left == 0;
 }
 
+static int zstd_open(struct packer *p)
+{
+	struct bytes nothing = bytes_of(NULL, 0);
+	struct writer nowhere = writer_of(NULL, 0);
+
+	if (p->way == UNPACK) {
+		p->zd = ZSTD_createDCtx();
+		if (!p->zd || ZSTD_isError(ZSTD_DCtx_setParameter(p->zd, ZSTD_d_windowLogMax, 23)))
+			return ERR_FULL;
+		zstd_weigh(p);
+		return 0;
+	}
+	p->zc = ZSTD_createCCtx();
+	if (!p->zc)
+		return ERR_FULL;
+	ZSTD_CCtx_setParameter(p->zc, ZSTD_c_compressionLevel, p->way == PACK_SMALL ? 9 : 3);
+	if (p->way == PACK)
+		ZSTD_CCtx_setParameter(p->zc, ZSTD_c_windowLog, 18);
+	/* It shall hold from the start what it will: who is next is weighed against it. */
+	return zstd_step(p, &nothing, false, &nowhere) ? ERR_FULL : 0;
+}
+
 static void zstd_close(struct packer *p)
 {
+	held_take(p, p->held);
 	ZSTD_freeDCtx(p->zd);
 	ZSTD_freeCCtx(p->zc);
 }
@@ -153,6 +232,8 @@ static int lz_open(struct packer *p)
 	lzma_options_lzma o;
 
 	p->l = (lzma_stream)LZMA_STREAM_INIT;
+	p->lz_memory = (lzma_allocator) {piece_get, piece_put, p};
+	p->l.allocator = &p->lz_memory;
 	if (p->way == UNPACK)
 		return lzma_alone_decoder(&p->l, LZMA_MEMORY) == LZMA_OK ? 0 : ERR_FULL;
 	if (lzma_lzma_preset(&o, p->way == PACK_SMALL ? 6 : 2))
@@ -212,6 +293,7 @@ struct packer *packer_new(enum encoding e, enum packer_way way)
 	p->codec = &codecs[e];
 	p->way = way;
 	if (p->codec->open(p)) {
+		p->codec->close(p);
 		free(p);
 		return NULL;
 	}

@@ -14,13 +14,16 @@ enum encoding encoding_find(struct bytes name);
 
 /* ---- a stream of one encoding ---- */
 struct packer;
-enum packer_way { UNPACK, PACK, PACK_SMALL /* slow and small: for what is kept */ };
+enum packer_way { UNPACK, PACK, PACK_SMALL /* slow and small: for what is kept */, N_PACKER_WAYS };
 /* NULL when memory is short. */
 struct packer *packer_new(enum encoding e, enum packer_way way);
 void packer_free(struct packer *p);
 /* Takes from *in (advancing it) and writes to *out (advancing it). last: nothing comes after *in.
  * 1: the stream is at its end; 0: give more input or room; ERR_MALFORMED. */
 int packer_step(struct packer *p, struct bytes *in, bool last, struct writer *out);
+
+/* Bytes that all streams of that way hold now. */
+size_t packers_memory(enum packer_way way);
 
 /* ---- whole bodies ---- */
 /* Packs or unpacks all of p into *out (malloc, for free; NUL behind it, not counted). Unpacking

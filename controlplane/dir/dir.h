@@ -181,6 +181,9 @@ int dir_serve(struct dir *d, const uint8_t *request, size_t len, const struct ad
 	      int64_t now, struct dir_answer **a);
 /* The next bytes, at most cap; 0 at the end. Compresses as it goes. */
 size_t dir_answer_read(struct dir_answer *a, uint8_t *to, size_t cap);
+/* What compression holds at the moment, for MaxMemInQueues: answers under way, which take no more
+ * than a tenth of it, a new consensus that is packed for all, and what is being unpacked. */
+size_t dir_memory(const struct dir *d);
 /* Before dir_free. */
 void dir_answer_free(struct dir_answer *a);
 /* The same in one piece: > 0: that many bytes at *whole, for free(); 0: more is needed; negative:

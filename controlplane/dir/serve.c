@@ -7,6 +7,7 @@
 
 #define ANSWERS_MAX 512	 /* alive at once; more are told to come later */
 #define PACKERS_MAX 64	 /* of them packed as they go; the rest goes out as it is */
+#define FEW	    10	 /* nor is packed what would need more than a tenth of MaxMemInQueues */
 #define DIGESTS_MAX 1024 /* looked at in one URL */
 #define LIFE_ALL    3600
 #define LIFE_ROUTER (48 * 3600)
@@ -33,7 +34,8 @@ static enum encoding best_streamed(const struct serving *s)
 {
 	static const enum encoding order[] = {ENC_ZSTD, ENC_DEFLATE, ENC_GZIP};
 
-	if (s->d->n_answers <= PACKERS_MAX)
+	if (s->d->n_answers <= PACKERS_MAX &&
+	    packers_memory(PACK) < (size_t)s->d->config->max_mem / FEW)
 		for (unsigned i = 0; i < ARRAY_LEN(order); i++)
 			if (s->req.encodings & 1u << order[i])
 				return order[i];

@@ -401,6 +401,55 @@ static void answers_alive(void **state)
 	assert_int_equal(w.dir->n_answers, 0);
 }
 
+/* Under MaxMemInQueues (C15): what is packed as it goes holds no more than a tenth, who comes then
+ * is answered as it is; nothing is held when all have gone. */
+static void packing_is_bounded(void **state)
+{
+	static const char request[] =
+		"GET /tor/keys/all HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n";
+	static const struct {
+		int64_t bound;
+		unsigned least, most; /* packed, of 40 */
+	} rows[] = {
+		{0, 0, 0},
+		{1 << 20, 1, 1},
+		{64 << 20, 4, 16},
+		{1 << 30, 40, 40},
+	};
+	int64_t bound_was = w.config.max_mem;
+
+	wait_packed();
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct dir_answer *a[40];
+		unsigned n_packed = 0;
+		size_t one = 0;
+
+		w.config.max_mem = rows[i].bound;
+		for (unsigned k = 0; k < ARRAY_LEN(a); k++) {
+			char buf[400];
+			size_t n, before = dir_memory(w.dir);
+
+			assert_int_equal(dir_serve(w.dir, (const uint8_t *)request,
+						   sizeof(request) - 1, NULL, REAL_NOW, &a[k]),
+					 DIR_SERVE_ANSWER);
+			n = dir_answer_read(a[k], (uint8_t *)buf, sizeof(buf));
+			assert_memory_equal(buf, "HTTP/1.0 200 ", 13);
+			if (memmem(buf, n, "Encoding: x-zstd\r\n", 18))
+				n_packed++;
+			else
+				assert_non_null(memmem(buf, n, "Encoding: identity\r\n", 20));
+			one = MAX(one, dir_memory(w.dir) - before);
+		}
+		assert_in_range(n_packed, rows[i].least, rows[i].most);
+		assert_int_equal(dir_memory(w.dir), n_packed * one);
+		assert_true(dir_memory(w.dir) <= (size_t)rows[i].bound / 10 + one);
+		for (unsigned k = 0; k < ARRAY_LEN(a); k++)
+			dir_answer_free(a[k]);
+		assert_int_equal(dir_memory(w.dir), 0);
+	}
+	w.config.max_mem = bound_was;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +461,7 @@ int main(void)
 		cmocka_unit_test(conditions),
 		cmocka_unit_test(requests),
 		cmocka_unit_test(pieces),
+		cmocka_unit_test(packing_is_bounded),
 		cmocka_unit_test(answers_alive),
 	};
 

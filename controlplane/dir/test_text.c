@@ -225,6 +225,60 @@ static void packed_and_back(void **state)
 	}
 }
 
+/* What a stream holds is counted from its first moment to its last, and never grows while packing:
+ * who asks next is weighed against it. */
+static void what_is_held_is_counted(void **state)
+{
+	static const struct {
+		enum encoding e;
+		enum packer_way way;
+		size_t least, most; /* bytes, with nothing read yet */
+	} rows[] = {
+		{ENC_IDENTITY, PACK, 0, 0},
+		{ENC_DEFLATE, PACK, 200 << 10, 300 << 10},
+		{ENC_GZIP, PACK, 200 << 10, 300 << 10},
+		{ENC_ZSTD, PACK, 500 << 10, 2 << 20},
+		{ENC_LZMA, PACK, 8 << 20, 32 << 20},
+		{ENC_DEFLATE, PACK_SMALL, 200 << 10, 300 << 10},
+		{ENC_ZSTD, PACK_SMALL, 4 << 20, 64 << 20},
+		{ENC_LZMA, PACK_SMALL, 64 << 20, 128 << 20},
+		{ENC_DEFLATE, UNPACK, 1 << 10, 64 << 10},
+		{ENC_ZSTD, UNPACK, 64 << 10, 1 << 20},
+		{ENC_LZMA, UNPACK, 64, 64 << 10},
+	};
+	static uint8_t in[1 << 20], out[1 << 20], small[64];
+
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i * i >> 7 ^ i % 251);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bytes b = bytes_of(in, sizeof(in));
+		struct packer *p = packer_new(rows[i].e, rows[i].way);
+		struct writer w = writer_of(out, sizeof(out)), s = writer_of(small, sizeof(small));
+		size_t held = packers_memory(rows[i].way);
+
+		assert_non_null(p);
+		print_message("%s, way %d: %zu KiB\n", encoding_name(rows[i].e), rows[i].way,
+			      held >> 10);
+		assert_in_range(held, rows[i].least, rows[i].most);
+		for (unsigned way = 0; way < N_PACKER_WAYS; way++)
+			assert_int_equal(packers_memory(way), way == rows[i].way ? held : 0);
+		if (rows[i].way != UNPACK) {
+			assert_int_equal(packer_step(p, &b, false, &w), 0);
+			assert_int_equal(packers_memory(rows[i].way), held);
+		} else if (rows[i].e ==
+			   ENC_LZMA) { /* its dictionary is as large as the head says */
+			static const uint8_t head[] = {0x5d, 0,	  0,   0x80, 0,	  255, 255,
+						       255,  255, 255, 255,  255, 255, 0};
+
+			b = bytes_of(head, sizeof(head));
+			packer_step(p, &b, false, &s);
+			assert_in_range(packers_memory(UNPACK), 8 << 20, 9 << 20);
+		}
+		packer_free(p);
+		assert_int_equal(packers_memory(rows[i].way), 0);
+	}
+}
+
 static void a_bomb_is_stopped(void **state)
 {
 	static uint8_t zeroes[12 << 20];
@@ -269,6 +323,7 @@ int main(void)
 		cmocka_unit_test(base64),
 		cmocka_unit_test(items),
 		cmocka_unit_test(packed_and_back),
+		cmocka_unit_test(what_is_held_is_counted),
 		cmocka_unit_test(a_bomb_is_stopped),
 		cmocka_unit_test(streams_follow_each_other),
 	};

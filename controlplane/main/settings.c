@@ -18,18 +18,22 @@ void settings_accept(struct control *c, bool accepting)
 #define FEW	 10
 #define MEM_STEP (1 << 20)
 
+/* What we hold ourselves: the DNS cache, and directory compression, bounded at its door. */
+static int64_t ours(const struct control *c)
+{
+	return (int64_t)((c->dns ? dns_memory(c->dns) : 0) + (c->dir ? dir_memory(c->dir) : 0));
+}
+
 /* What is left of MaxMemInQueues for the dataplane, which cuts its own; never nothing. */
 static int64_t memory_left(const struct control *c)
 {
-	int64_t ours = c->dns ? (int64_t)dns_memory(c->dns) : 0;
-
-	return MAX(c->config.max_mem - ours, c->config.max_mem / 2) / MEM_STEP * MEM_STEP;
+	return MAX(c->config.max_mem - ours(c), c->config.max_mem / 2) / MEM_STEP * MEM_STEP;
 }
 
 /* The memory rule on our side of the wall (interop C15): ours are looked at first. */
 void settings_memory(struct control *c)
 {
-	int64_t sum = (int64_t)dns_memory(c->dns), left;
+	int64_t sum = ours(c), left;
 	struct ctl_figures f;
 
 	for (unsigned i = 0; i < door_workers(c->door); i++) {

@@ -1,5 +1,6 @@
 /* test_days.c - the whole of control under a moved clock: 40 days beside a scripted dataplane,
- * which refuses every dial and brings a client's CREATE2 now and then. */
+ * which refuses every dial and brings a client's CREATE2 now and then; and what is left to that
+ * dataplane of MaxMemInQueues. */
 #include "controlplane/main/control.h"
 
 #include <openssl/evp.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "controlplane/dir/compress.h"
 #include "dataplane/wire/cell.h"
 #include "dataplane/wire/onionskin.h"
 
@@ -41,7 +43,8 @@ static struct plane {
 	struct ctl_shared *shared;
 	struct ring up, down;
 	unsigned n_dials;
-	wid circ; /* of the CREATE2 that is asked */
+	int64_t max_mem; /* as it was last told */
+	wid circ;	 /* of the CREATE2 that is asked */
 	bool answered, refused;
 	uint8_t created[CELL_PAYLOAD];
 } p;
@@ -89,6 +92,7 @@ static void hear(const uint8_t *bytes, size_t len)
 {
 	struct ctl_conn_closed closed;
 	struct ctl_conn_open open;
+	struct ctl_param param;
 	struct ctl_head head;
 
 	memcpy(&head, bytes, sizeof(head));
@@ -105,6 +109,10 @@ static void hear(const uint8_t *bytes, size_t len)
 		memcpy(p.created, bytes + sizeof(struct ctl_circ_add), MIN(len, CELL_PAYLOAD));
 	} else if (head.type == CTL_CIRC_CLOSE && head.id == p.circ) {
 		p.refused = true;
+	} else if (head.type == CTL_PARAM_SET) {
+		memcpy(&param, bytes, sizeof(param));
+		if (param.param == CTL_PARAM_MAX_MEM)
+			p.max_mem = param.value;
 	}
 }
 
@@ -292,9 +300,36 @@ static void forty_days(void **state)
 	end(&c, dir);
 }
 
+/* What directory compression holds is not the dataplane's to fill (interop C15). */
+static void memory_rule(void **state)
+{
+	static const enum packer_way ways[] = {UNPACK, PACK, PACK_SMALL};
+	char dir[] = "/tmp/test_days_XXXXXX";
+	static struct control c;
+	int64_t all;
+
+	assert_non_null(mkdtemp(dir));
+	start(&c, dir);
+	all = p.max_mem;
+	assert_in_range(c.config.max_mem - all, 0, (1 << 20) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct packer *packer = packer_new(ways[i] ? ENC_LZMA : ENC_ZSTD, ways[i]);
+		int64_t held = (int64_t)packers_memory(ways[i]);
+
+		tick(&c);
+		assert_true(held && all - p.max_mem >= held / (1 << 20) * (1 << 20));
+		assert_true(all - p.max_mem <= held + (1 << 20));
+		packer_free(packer);
+		tick(&c);
+		assert_int_equal(p.max_mem, all);
+	}
+	end(&c, dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_rule),
 		cmocka_unit_test(forty_days),
 	};
 
