@@ -270,6 +270,8 @@ static void open_shape(const struct shape *s, uint64_t seed)
 static void test_download(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		uint64_t n_far = 0;
+
 		open_shape(&shapes[i], 200 + i);
 		h.dest = DEST_SOURCE;
 		h.source = 2000000;
@@ -282,7 +284,11 @@ static void test_download(void **state)
 		for (unsigned k = 0; k < me.n_legs; k++) {
 			assert_false(me.leg[k].c->destroyed);
 			assert_true(me.n_legs > 2 || me.leg[k].c->n_data_in > 0);
+			n_far += shapes[i].on[k] == shapes[i].on[0] ? 0 : me.leg[k].c->n_data_in;
 		}
+		assert_int_equal(house_count(&h, COUNT_conflux_carried) > 0,
+				 shapes[i].n_workers > 1);
+		assert_true(house_count(&h, COUNT_conflux_carried) >= n_far);
 		if (me.n_legs > 1)
 			assert_true(house_count(&h, COUNT_conflux_switches) > 0);
 		destroy_all();

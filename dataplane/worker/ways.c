@@ -150,10 +150,12 @@ static void to_set(struct worker *w, uint32_t circ, const struct relay_msg *m)
 	wid set = w->conflux.tie[circ].set, id = circ_id_of(&w->circs, circ);
 	uint8_t body[2 + RELAY_BODY];
 
-	if (here(w, set))
+	if (here(w, set)) {
 		on_set_heard(w, set, id, m);
-	else
-		mesh_send(w, MESH_SET_HEARD, set, id, m->command, body, carry(body, m));
+		return;
+	}
+	count(w->counts, conflux_carried);
+	mesh_send(w, MESH_SET_HEARD, set, id, m->command, body, carry(body, m));
 }
 
 static void on_ack(struct worker *w, uint32_t circ)
@@ -259,6 +261,7 @@ static void leg_say(struct worker *w, uint32_t set, unsigned leg, const struct r
 		return;
 	}
 	l->given += m->command == RELAY_DATA;
+	count(w->counts, conflux_carried);
 	mesh_send(w, MESH_SET_SAY, l->circ, cfx_id(&w->conflux, set), m->command, body,
 		  carry(body, m));
 }
