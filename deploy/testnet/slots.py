@@ -54,6 +54,19 @@ def rejoined(net, relay, limit_s=150):
                 time.sleep(1)
 
 
+@contextlib.contextmanager
+def started(net, relay, extra):
+    """The slot's relay with more lines in its torrc; afterwards it runs as before."""
+    try:
+        life.change_slot(net, net.slot_kind, BUILD, extra=extra, settle_s=0.3)
+        serves(net, relay)
+        rejoined(net, relay)
+        yield
+    finally:
+        life.change_slot(net, net.slot_kind, BUILD, settle_s=0.3)
+        serves(net, relay)
+
+
 def described(net, node, limit_s=90):
     """The relay in a slot, once an authority has its descriptor."""
     limit = time.monotonic() + limit_s
