@@ -142,9 +142,9 @@ def crypto_ns(results, load="middle-down"):
 def outside_crypto(results):
     """Core cycles of a relayed cell outside crypto."""
     _, how = judged(results, "middle-down")
-    crypto, ghz = crypto_ns(results), results.get("micro", {}).get("core_ghz")
-    whole = of(results, "middle-down", how, "ramson", "ns_per_cell") if how else None
-    return None if None in (crypto, ghz, whole) else (whole - crypto) * ghz
+    crypto, quiet = crypto_ns(results), results.get("micro", {}).get("core_ghz")
+    whole, ghz = (of(results, "middle-down", how, "ramson", f) if how else None for f in ("ns_per_cell", "ghz"))
+    return None if None in (crypto, quiet, whole, ghz) else whole * ghz - crypto * quiet
 
 
 def two_workers(results):
@@ -170,6 +170,24 @@ ROWS = (
     Row("cell latency, p99, at half load", "latency", 50, 200, more=False),
     Row("cycles of a cell outside crypto", "middle-down", 300, 700, more=False, compute=outside_crypto, unit="core cycles"),
 )
+
+
+AIMS_GHZ = 3.68  # the clock of the core on which the aims were set
+
+
+def at_aims(row, results):
+    """For a row that is bound by the core: its clock and width under the load, the figure in the best tenth of the time, and
+    what the core cycles of that are at the clock of the aims. Of the run, held or free, that gives more."""
+    if row.compute or row.unit not in (GBIT, EACH):
+        return None
+    best = None
+    for how in LOADS[row.load].hows:
+        value, ghz, width = (of(results, row.load, how, "ramson", f)
+                             for f in ("best_" + LOADS[row.load].figure, "ghz", "width"))
+        if None not in (value, ghz) and (best is None or value > best[2]) and (
+                how == "held" or of(results, row.load, how, "ramson", "relay_core_share") >= FULL):
+            best = ghz, width, value, value * AIMS_GHZ / ghz
+    return best
 
 
 def value_of(row, results):
