@@ -37,11 +37,14 @@ def serves(net, relay, limit_s=30):
             time.sleep(0.2)
 
 
-def rejoined(net, relay, limit_s=150):
+NEAR = ("r1", "r2", "x1")  # relays that clients of the suites come through
+
+
+def rejoined(net, relay, limit_s=150, hops=NEAR):
     """Waits until the relays that clients come through extend to this one again: a tor that dialled it while it was down
     refuses to dial once more for a minute, and that is not this relay's doing."""
     began = time.monotonic()
-    for name in {"r1", "r2", "x1"} - {relay.name}:
+    for name in set(hops) - {relay.name}:
         hop = Relay.of(net, BY_NAME[name])
         while True:
             try:
@@ -55,12 +58,12 @@ def rejoined(net, relay, limit_s=150):
 
 
 @contextlib.contextmanager
-def started(net, relay, extra):
-    """The slot's relay with more lines in its torrc; afterwards it runs as before."""
+def started(net, relay, extra, hops=NEAR):
+    """The slot's relay with more lines in its torrc, as soon as those hops extend to it; afterwards it runs as before."""
     try:
         life.change_slot(net, net.slot_kind, BUILD, extra=extra, settle_s=0.3)
         serves(net, relay)
-        rejoined(net, relay)
+        rejoined(net, relay, hops=hops)
         yield
     finally:
         life.change_slot(net, net.slot_kind, BUILD, settle_s=0.3)
