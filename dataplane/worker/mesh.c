@@ -264,7 +264,7 @@ static void do_set_end(struct worker *w, const struct mesh_msg *m)
 }
 static void do_set_left(struct worker *w, const struct mesh_msg *m)
 {
-	on_set_left(w, m->to, m->from, m->command != 0);
+	on_set_left(w, m->to, m->from, m->command != 0, be32_get(m->payload));
 }
 /* A relay message behind its stream id. */
 static struct relay_msg carried(const struct mesh_msg *m)

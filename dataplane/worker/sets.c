@@ -137,12 +137,15 @@ void on_set_join(struct worker *w, wid circ, const struct set_ask *ask)
 }
 
 /* ---- the circuit hears ---- */
-static void leg_left(struct worker *w, wid set, wid circ, bool in_flight)
+static void leg_left(struct worker *w, wid set, wid circ, bool in_flight, uint32_t taken)
 {
+	uint8_t body[4];
+
+	be32_put(body, taken);
 	if (here(w, set))
-		on_set_left(w, set, circ, in_flight);
+		on_set_left(w, set, circ, in_flight, taken);
 	else
-		mesh_send(w, MESH_SET_LEFT, set, circ, in_flight, NULL, 0);
+		mesh_send(w, MESH_SET_LEFT, set, circ, in_flight, body, sizeof(body));
 }
 
 /* The leg is the set's before LINKED leaves: BEGIN may overtake its ACK (interop F9). */
@@ -152,7 +155,7 @@ void on_set_joined(struct worker *w, wid id, wid set, const struct conflux_link 
 	uint8_t body[CONFLUX_LINK_LEN];
 
 	if (circ == SLOT_NONE || w->circs.circ[circ].tied != CFX_ASKED) {
-		leg_left(w, set, id, false); /* it was closed in the meantime */
+		leg_left(w, set, id, false, 0); /* it was closed in the meantime */
 		return;
 	}
 	w->circs.circ[circ].tied = CFX_TIED;
@@ -179,20 +182,24 @@ void set_circ_gone(struct worker *w, uint32_t circ)
 	const struct relay_window *window = &w->relay.window[circ];
 	bool in_flight = window->in_flight >= window->inc;
 	enum cfx_tie_state was = w->circs.circ[circ].tied;
-	wid set = w->conflux.tie[circ].set;
+	struct cfx_tie tie = w->conflux.tie[circ];
 
 	untie(w, circ);
 	if (was == CFX_TIED)
-		leg_left(w, set, circ_id_of(&w->circs, circ), in_flight);
+		leg_left(w, tie.set, circ_id_of(&w->circs, circ), in_flight, tie.taken);
 }
 
-void on_set_left(struct worker *w, wid id, wid circ, bool in_flight)
+/* DATA that a leg on another worker was given and that it did not take is lost between them: no
+ * window counts it. */
+void on_set_left(struct worker *w, wid id, wid circ, bool in_flight, uint32_t taken)
 {
 	uint32_t set = cfx_check(&w->conflux, id);
 	unsigned leg = set == SLOT_NONE ? CFX_NONE : cfx_leg_of(&w->conflux, set, circ);
 
 	if (leg == CFX_NONE)
 		return; /* the set ended, or this leg by its wish */
+	if (!here(w, circ))
+		in_flight |= w->conflux.set[set].leg[leg].given != taken;
 	if (!cfx_leave(&w->conflux, set, leg, in_flight)) {
 		set_unblock(w, set);
 		return;
@@ -213,7 +220,7 @@ void set_leg_close(struct worker *w, uint32_t set, unsigned leg, uint8_t reason)
 		return;
 	}
 	mesh_send(w, MESH_SET_END, circ, id, reason, NULL, 0);
-	on_set_left(w, id, circ, true); /* what is in flight is not known here */
+	on_set_left(w, id, circ, true, 0); /* what is in flight is not known here */
 }
 
 /* The one end of a set. Its id goes before its circuits do, so that whatever they bring about finds

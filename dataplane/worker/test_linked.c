@@ -576,6 +576,44 @@ static void test_leg_loss(void **state)
 		}
 }
 
+/* An idle leg on another worker goes while DATA was under way to it between the workers: its window
+ * knows nothing of that, and the client would wait for it for ever. */
+static void test_lost_between_workers(void **state)
+{
+	static const struct {
+		uint32_t ahead; /* DATA that the set has given and the leg has not taken */
+		unsigned sets, torn;
+	} rows[] = {{0, 1, 0}, {1, 0, 1}, {30, 0, 1}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct conflux *c;
+		uint32_t set;
+
+		open_house(2, 267, NULL);
+		joined(link_on(0));
+		leg_asks(link_on(1))->no_ack = true;
+		assert_true(house_until(&h, &me.leg[1].linked, 1000));
+		begin(0);
+		assert_true(house_until(&h, &me.connected, 1000));
+		c = &h.workers[0].conflux;
+		set = cfx_find(c, me.nonce);
+		assert_int_not_equal(set, SLOT_NONE);
+		for (unsigned k = 0; k < CFX_LEGS; k++)
+			if (c->set[set].leg[k].circ && wid_worker(c->set[set].leg[k].circ) == 1)
+				c->set[set].leg[k].given += rows[i].ahead;
+		house_destroy(&h, me.leg[1].c);
+		house_run(&h, 100);
+		assert_int_equal(n_sets(), rows[i].sets);
+		assert_int_equal(house_count(&h, COUNT_conflux_torn), rows[i].torn);
+		if (rows[i].torn) {
+			assert_true(me.leg[0].c->destroyed);
+			assert_int_equal(me.leg[0].c->destroy_reason, DESTROY_FINISHED);
+			nothing_left();
+		}
+		house_close(&h);
+	}
+}
+
 /* Legs on two workers, a download over both, and one of them is cut off in the middle. */
 static void test_two_workers_lose_one(void **state)
 {
@@ -911,6 +949,7 @@ int main(void)
 		cmocka_unit_test(test_joining),
 		cmocka_unit_test(test_old_numbers),
 		cmocka_unit_test(test_leg_loss),
+		cmocka_unit_test(test_lost_between_workers),
 		cmocka_unit_test(test_two_workers_lose_one),
 		cmocka_unit_test(test_two_workers_lose_many),
 		cmocka_unit_test(test_trove_2026_025_begin_before_link),

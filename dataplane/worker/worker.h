@@ -298,7 +298,8 @@ void on_set_join(struct worker *w, wid circ, const struct set_ask *ask);
 void on_set_joined(struct worker *w, wid circ, wid set, const struct conflux_link *answer);
 /* The set, or whoever was asked for it, closes a circuit; set WID_NONE: it never joined. */
 void on_set_end(struct worker *w, wid circ, wid set, uint8_t reason);
-void on_set_left(struct worker *w, wid set, wid circ, bool in_flight);
+/* taken: of a leg on another worker, the DATA that came to it. */
+void on_set_left(struct worker *w, wid set, wid circ, bool in_flight, uint32_t taken);
 /* For circ_shut: a circuit that is part of a set, or has asked, is gone. */
 void set_circ_gone(struct worker *w, uint32_t circ);
 /* Ends one leg; the set too, where it cannot go on without it. */
