@@ -106,12 +106,12 @@ def elsewhere(found):
                    *((f"{times[0]:.1f} x", f"{times[1]:.1f} x", row.met(times[0], times[1])) if times else ("-", "-", "-")))
 
 
-ELSEWHERE_HEADS = ("row", "GHz under it", "additions a cycle", "best tenth", f"that at {table.AIMS_GHZ:g} GHz", "not below", "",
+ELSEWHERE_HEADS = ("row", "GHz under it", "additions a cycle", "cells: best tenth", f"that at {table.AIMS_GHZ:g} GHz", "not below", "",
                    "times C tor", "not below, times C tor there", "")
 
 
 def elsewhere_text(found):
-    widths = (60, 12, 17, 10, 16, 9, 7, 11, 28, 7)
+    widths = (60, 12, 17, 17, 16, 9, 7, 11, 28, 7)
     return [" ".join(f"{c:{w}}" for c, w in zip(line, widths)) for line in (ELSEWHERE_HEADS, *elsewhere(found))]
 
 
@@ -127,7 +127,7 @@ def notes(found):
             else "; ") + f"{s['rounds']} rounds at most, {s['seconds']:g} s each."]
     if micro.get("core_ghz"):
         out.append(f"Core clock {micro['core_ghz']:.2f} GHz before the runs, by a chain of dependent additions, one cycle each, beside "
-                   f"the clock of the system; TSC {micro['tsc_ghz']:.2f} GHz. Under each load it is another, and looked at again.")
+                   f"the clock of the system; TSC {micro['tsc_ghz']:.2f} GHz. It is looked at again under each load.")
     crypto, outside = table.crypto_ns(found), table.outside_crypto(found)
     if None not in (crypto, outside):
         out.append(f"Cycles outside crypto: CPU time of a cell of middle-down less {crypto:.0f} ns for GCM open, CTR and GCM "
@@ -139,8 +139,8 @@ def notes(found):
                    f"read and {floor['line_write_ns']:.1f} to write over with many under way, which is {lines:.0f} ns of each cell "
                    "that comes and goes by memif. Cores that only look at the clock are kept from it for longer than 200 us from " +
                    " and ".join(f"{100 * a['over_200_us']:.2f} % of all moments on (core {a['core']})" for a in floor["away"]) +
-                   "; a cell passes both, and at half load what queued meanwhile takes as long again to be worked off: where these add "
-                   "up to half a percent, a p99 is longer than that by the machine alone.")
+                   "; a cell passes both, and at half load what queued meanwhile takes up to as long again to be worked off: from "
+                   "somewhere between half a percent and one in sum, a p99 is longer than that by the machine alone.")
     out.append("A figure is of the held run; of the free one where that kept the relay's core full of turns that moved "
                "something (core and busy 95 % or more) and gave more: it needs no quota then. C tor's is the better of its two.")
     return out
@@ -168,11 +168,11 @@ def page(found, plots):
            markdown_table(("row", "Ramson", "unit", "reach for", "not below (costs: not above)", "C tor", "had by"), lines), ""]
     out += ["## On the machine of the aims", "",
             f"Figures of two machines cannot be compared. \"Not below\" was set on a Zen 4 whose core ran at {table.AIMS_GHZ:g} GHz. "
-            "Two ways to look at it from here. First, what the core cycles that a cell took in the best tenth of the time give at "
-            "that clock (a cycle in which this core waited for memory or the other core counts as any other; there would be more "
-            "of them). Additions a cycle that do not depend on each other, six under way, tell how much of the core was ours "
-            "at the median moment: one that has a core for itself has 4 and more here, with somebody else on its other half 3 "
-            "or less. Second, the multiple of what C tor does on each machine.", "", markdown_table(ELSEWHERE_HEADS, elsewhere(found)), ""]
+            "Two ways to look at it from here. First, what the core cycles that a cell took in the best tenth of the free run's "
+            "steps of 0.1 s (a handshake: in all of the held run) give at that clock; a cycle in which this core waited for memory "
+            "or the other core counts as any other, and there would be more of them. Additions a cycle that do not depend on each "
+            "other, six under way, tell how much of the core was ours at the median moment: where they are fewer than in other "
+            "rows, somebody was on its other half. Second, the multiple of what C tor does on each machine.", "", markdown_table(ELSEWHERE_HEADS, elsewhere(found)), ""]
     for name, caption in plots:
         out += [f"![{caption}]({name})", ""]
     out += ["## Every load", "", markdown_table(HEADS, figure_lines(found)), ""]

@@ -176,18 +176,14 @@ AIMS_GHZ = 3.68  # the clock of the core on which the aims were set
 
 
 def at_aims(row, results):
-    """For a row that is bound by the core: its clock and width under the load, the figure in the best tenth of the time, and
-    what the core cycles of that are at the clock of the aims. Of the run, held or free, that gives more."""
+    """For a row that is bound by the core: its clock and width under the load, its figure, and what the core cycles of that are
+    at the clock of the aims. Cells are of the best tenth of a free run: in a held one, what is under way at the ends of a step
+    is too much of it."""
     if row.compute or row.unit not in (GBIT, EACH):
         return None
-    best = None
-    for how in LOADS[row.load].hows:
-        value, ghz, width = (of(results, row.load, how, "ramson", f)
-                             for f in ("best_" + LOADS[row.load].figure, "ghz", "width"))
-        if None not in (value, ghz) and (best is None or value > best[2]) and (
-                how == "held" or of(results, row.load, how, "ramson", "relay_core_share") >= FULL):
-            best = ghz, width, value, value * AIMS_GHZ / ghz
-    return best
+    how, figure = ("free", "best_" + LOADS[row.load].figure) if row.unit == GBIT else ("held", LOADS[row.load].figure)
+    value, ghz, width = (of(results, row.load, how, "ramson", f) for f in (figure, "ghz", "width"))
+    return None if None in (value, ghz, width) else (ghz, width, value, value * AIMS_GHZ / ghz)
 
 
 def value_of(row, results):

@@ -345,7 +345,7 @@ int run_idle(struct load *ld);
 struct outcome {
 	struct tally t; /* within the measured time */
 	double seconds, cpu_s;
-	double best;	  /* bytes, circuits or links a ns of the relay's CPU, in the best tenth */
+	double best;	  /* bytes a ns of the relay's CPU, in the best tenth of the steps */
 	uint64_t lost;	  /* frames that found no room here */
 	double throttled; /* share of the quota's periods */
 	double busy;	  /* share of our time in turns that had frames */

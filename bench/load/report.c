@@ -105,8 +105,6 @@ void report(struct load *ld, const struct outcome *o)
 		{"per_core_s", "for a core-second", units / o->cpu_s, 0, !pids || flow},
 		{"best_gbit_per_core_s", "the same in the best tenth of the time", o->best * 8, 3,
 		 !pids || !flow},
-		{"best_per_core_s", "in the best tenth of the time", o->best * 1e9, 0,
-		 !pids || flow},
 		{"throttled", "of the quota's periods", o->throttled, 3, !ld->opt.cgroup},
 		{"seconds", "s", s, 2, false},
 		{"generator_busy", "share of our time", o->busy, 3, false},

@@ -227,7 +227,8 @@ static void show(struct load *ld, const char *what, double at, double of, const 
 	progress(ld, what, at, of, text);
 }
 
-/* What the relay's CPU did in a step, per nanosecond of it: bytes, circuits or links. */
+/* The bytes that the relay moved in each step, per nanosecond of its CPU. Of handshakes there are
+ * too few in a step for that. */
 struct steps {
 	struct cpu cpu;
 	unsigned n;
@@ -237,13 +238,11 @@ struct steps {
 static void step_note(struct load *ld, struct steps *s, const struct tally *t)
 {
 	uint64_t before = s->cpu.ns;
-	uint64_t units = ld->recreate ? t->handshakes
-			 : ld->redial ? t->connects
-				      : t->bytes[UP] + t->bytes[DOWN];
 
 	cpu_read(&ld->opt, &s->cpu);
 	if (s->n < STEPS && s->cpu.ns > before)
-		s->yield[s->n++] = (double)units / (double)(s->cpu.ns - before);
+		s->yield[s->n++] =
+			(double)(t->bytes[UP] + t->bytes[DOWN]) / (double)(s->cpu.ns - before);
 }
 
 static int yield_cmp(const void *a, const void *b)
@@ -253,8 +252,8 @@ static int yield_cmp(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* The yield that a tenth of the steps had or surpassed: what the relay does when nobody else is on
- * its core, nor on the other half of it, which a virtual machine cannot see. */
+/* The yield that a tenth of the steps had or surpassed: near to what the relay does when nobody
+ * else is on its core, nor on the other half of it, which a virtual machine cannot see. */
 static double best_tenth(struct steps *s)
 {
 	qsort(s->yield, s->n, sizeof(s->yield[0]), yield_cmp);

@@ -264,7 +264,10 @@ static void do_set_end(struct worker *w, const struct mesh_msg *m)
 }
 static void do_set_left(struct worker *w, const struct mesh_msg *m)
 {
-	on_set_left(w, m->to, m->from, m->command != 0, be32_get(m->payload));
+	uint32_t taken;
+
+	if (body_is(m, &taken, sizeof(taken)))
+		on_set_left(w, m->to, m->from, m->command != 0, taken);
 }
 /* A relay message behind its stream id. */
 static struct relay_msg carried(const struct mesh_msg *m)

@@ -139,13 +139,11 @@ void on_set_join(struct worker *w, wid circ, const struct set_ask *ask)
 /* ---- the circuit hears ---- */
 static void leg_left(struct worker *w, wid set, wid circ, bool in_flight, uint32_t taken)
 {
-	uint8_t body[4];
-
-	be32_put(body, taken);
 	if (here(w, set))
 		on_set_left(w, set, circ, in_flight, taken);
 	else
-		mesh_send(w, MESH_SET_LEFT, set, circ, in_flight, body, sizeof(body));
+		mesh_send(w, MESH_SET_LEFT, set, circ, in_flight, (const uint8_t *)&taken,
+			  sizeof(taken));
 }
 
 /* The leg is the set's before LINKED leaves: BEGIN may overtake its ACK (interop F9). */
