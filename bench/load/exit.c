@@ -150,13 +150,12 @@ static void heard_flow(struct load *ld, uint32_t i, const struct relay_msg *m)
 	middle_flow(ld, i);
 }
 
-void exit_cell(struct load *ld, uint32_t i, uint8_t *payload)
+static void message(struct load *ld, uint32_t i, uint8_t *payload, const uint8_t *tag, bool ours)
 {
 	struct circ *c = &ld->circ[i];
-	uint8_t tag[SHA1_LEN];
 	struct relay_msg m;
 
-	if (!layer_open(ld, c, payload, tag) || relay_msg_read(&m, payload, layer_format(c)) < 0 ||
+	if (!ours || relay_msg_read(&m, payload, layer_format(c)) < 0 ||
 	    m.stream_id > ld->opt.n_streams) {
 		load_fail(ld, "circuit %u: a cell that is not the relay's own", i);
 		return;
@@ -172,6 +171,34 @@ void exit_cell(struct load *ld, uint32_t i, uint8_t *payload)
 	else if (m.command == RELAY_END)
 		load_fail(ld, "circuit %u: the relay ended a stream, reason %u", i,
 			  m.len ? m.body[0] : 0);
+}
+
+void exit_settle(struct load *ld)
+{
+	if (!ld->late.n)
+		return;
+	late_open(ld);
+	for (unsigned k = 0; k < ld->late.n; k++) {
+		const struct onion_item *it = &ld->late.item[k];
+
+		message(ld, it->circ, it->dst, it->tag, it->recognized);
+	}
+	ld->late.n = 0;
+}
+
+void exit_cell(struct load *ld, uint32_t i, uint8_t *payload)
+{
+	struct circ *c = &ld->circ[i];
+	uint8_t tag[SHA1_LEN];
+	bool ours;
+
+	if (c->cgo) {
+		ours = layer_open(ld, c, payload, tag);
+		message(ld, i, payload, tag, ours);
+	} else if (UNLIKELY(!late_put(ld, i, payload))) {
+		exit_settle(ld);
+		late_put(ld, i, payload);
+	}
 }
 
 /* One DATA cell of the next stream that may; false when none may. */

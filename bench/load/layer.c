@@ -1,6 +1,20 @@
 /* layer.c - the one layer of a circuit of ours, that of the relay under test: tor1 or CGO. */
 #include "bench/load/load.h"
 
+/* Our way back is the relay's way forward with the keys of the two ways exchanged. */
+static void back_start(struct load *ld, uint32_t i, const uint8_t keys[TOR1_KEYS])
+{
+	uint8_t turned[TOR1_KEYS];
+
+	memcpy(turned, keys + 20, 20);
+	memcpy(turned + 20, keys, 20);
+	memcpy(turned + 40, keys + 56, 16);
+	memcpy(turned + 56, keys + 40, 16);
+	if (onion_start(&ld->back, i, ONION_TOR1, turned, sizeof(turned)) < 0)
+		load_fail(ld, "circuit %u has a layer already", i);
+	wipe(turned, sizeof(turned));
+}
+
 void layer_start(struct load *ld, struct circ *c, const struct handshake_done *done)
 {
 	c->cgo = done->scheme != 0;
@@ -8,6 +22,8 @@ void layer_start(struct load *ld, struct circ *c, const struct handshake_done *d
 		cgo_layer_init(&ld->cipher, &c->layer.cgo, done->keys);
 	else
 		tor1_layer_init(&ld->cipher, &c->layer.tor1, done->keys);
+	if (!c->cgo && ld->opt.mode->streams)
+		back_start(ld, (uint32_t)(c - ld->circ), done->keys);
 }
 
 void layer_seal(struct load *ld, struct circ *c, uint8_t command, uint8_t *payload,
@@ -42,4 +58,35 @@ void layer_back(struct load *ld, struct circ *c, uint8_t *payload)
 		aes_ctr_run(&ld->cipher, &c->layer.tor1.back, payload, payload, CELL_PAYLOAD);
 	else if (cgo_client_open(&ld->cipher, &c->layer.cgo, CELL_RELAY, payload, tag))
 		load_fail(ld, "a cell of the relay's own where the sink's should be");
+}
+
+void late_start(struct load *ld)
+{
+	if (ld->opt.mode->streams &&
+	    onion_init(&ld->back, ld->opt.n_circs, &ld->cipher, &ld->counts) < 0)
+		load_fail(ld, "not enough memory for the layers of so many circuits");
+}
+
+void late_stop(struct load *ld)
+{
+	if (ld->opt.mode->streams)
+		onion_fini(&ld->back);
+}
+
+bool late_put(struct load *ld, uint32_t i, const uint8_t *payload)
+{
+	struct late *l = &ld->late;
+	uint8_t *p = l->payload[l->n];
+
+	if (l->n == LATE_MAX)
+		return false;
+	memcpy(p, payload, CELL_PAYLOAD);
+	l->item[l->n++] =
+		(struct onion_item) {.src = p, .dst = p, .circ = i, .command = CELL_RELAY};
+	return true;
+}
+
+void late_open(struct load *ld)
+{
+	onion_forward(&ld->back, ld->late.item, ld->late.n);
 }

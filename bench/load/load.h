@@ -6,6 +6,7 @@
 #include "controlplane/handshake/handshake.h"
 #include "dataplane/cipher/cipher.h"
 #include "dataplane/net/net.h"
+#include "dataplane/onion/onion.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tls/tls.h"
 #include "dataplane/wire/cell.h"
@@ -142,6 +143,15 @@ struct cpu {
 	uint64_t at_ns;
 };
 
+/* Cells of exit circuits, copied from their records until the digests of many are looked at side by
+ * side; layer.c. */
+#define LATE_MAX 64
+struct late {
+	unsigned n;
+	struct onion_item item[LATE_MAX];
+	uint8_t payload[LATE_MAX][CELL_PAYLOAD];
+};
+
 struct door;
 struct load;
 struct load_mode {
@@ -162,6 +172,8 @@ struct load {
 	struct tcp *tcp;
 	struct cipher cipher;
 	struct tls tls;
+	struct onion back; /* exit, tor1: layers of the way back */
+	struct late late;
 	struct counts counts;
 	struct rng rng;
 	struct net_rx rx;
@@ -294,6 +306,13 @@ void layer_pass(struct load *ld, struct circ *c, uint8_t *payload);
 bool layer_open(struct load *ld, struct circ *c, uint8_t *payload, uint8_t tag[SHA1_LEN]);
 /* The same for what the sink sent. */
 void layer_back(struct load *ld, struct circ *c, uint8_t *payload);
+/* The same for many: a tor1 circuit of the mode exit opens all its cells so. late_put keeps a copy;
+ * false: late_open comes first. Of late_open's items the recognized are the relay's own, dst is
+ * their message; the caller sets late.n to 0 when it has seen them. */
+void late_start(struct load *ld);
+void late_stop(struct load *ld);
+bool late_put(struct load *ld, uint32_t circ, const uint8_t *payload);
+void late_open(struct load *ld);
 static inline enum relay_format layer_format(const struct circ *c)
 {
 	return c->cgo ? RELAY_V1 : RELAY_V0;
@@ -321,6 +340,8 @@ void thin_turn(struct load *ld);
 /* ---- exit.c: streams to the destination ---- */
 void exit_begin(struct load *ld, uint32_t circ);
 void exit_cell(struct load *ld, uint32_t circ, uint8_t *payload);
+/* What exit_cell put off: once a turn, when all that came is read. */
+void exit_settle(struct load *ld);
 unsigned exit_pack(struct load *ld, uint32_t conn, uint8_t *p, unsigned n);
 void dest_event(struct load *ld, uint32_t conn);
 void dest_opened(struct load *ld, uint32_t conn);

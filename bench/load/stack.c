@@ -157,6 +157,7 @@ void stack_start(struct load *ld)
 	if (cipher_init(&ld->cipher, 0) < 0 ||
 	    tls_init(&ld->tls, ld->n_conns, &ld->cipher, &ld->counts) < 0)
 		cannot("not enough memory for ciphers");
+	late_start(ld);
 	listen_all(ld);
 	net_announce(ld->net, ld->now_us);
 }
@@ -209,6 +210,7 @@ void stack_turn(struct load *ld)
 	tcp_timers(ld->tcp, ld->now_us);
 	net_tick(ld->net, ld->now_us, &ld->rx);
 	events(ld);
+	exit_settle(ld);
 	sinks_read(ld);
 	thin_turn(ld);
 	pump(ld);
@@ -255,6 +257,7 @@ void stack_stop(struct load *ld)
 	net_fini(ld->net);
 	tcp_fini(ld->tcp);
 	port_close(&ld->port);
+	late_stop(ld);
 	cipher_fini(&ld->cipher);
 	for (unsigned i = 0; i < ld->opt.n_circs; i++) {
 		free(ld->circ[i].shake); /* of those still asked for */
