@@ -240,28 +240,13 @@ int edge_sendme_in(struct edge *e, uint32_t stream)
 	return 0;
 }
 
-static uint16_t pack_tcp(struct edge *e, struct stream *s, uint8_t *body, uint16_t room)
-{
-	uint16_t len = 0;
-	uint32_t n;
-	uint8_t *p;
-
-	while (len < room && tcp_peek(e->tcp, s->conn, &p, &n)) {
-		n = MIN(n, (uint32_t)(room - len));
-		memcpy(body + len, p, n);
-		tcp_take(e->tcp, s->conn, n);
-		len += n;
-	}
-	return len;
-}
-
 uint16_t edge_pack(struct edge *e, uint32_t stream, uint8_t *body, uint16_t room)
 {
 	struct stream *s = &e->stream[stream];
 	uint16_t n;
 
 	if (s->state == STREAM_OPEN)
-		return pack_tcp(e, s, body, room);
+		return (uint16_t)tcp_read(e->tcp, s->conn, body, room);
 	if (s->state != STREAM_DIR)
 		return 0;
 	n = (uint16_t)MIN(s->out.len, (uint32_t)room);

@@ -35,7 +35,7 @@ static void send(struct life *l, unsigned n)
 {
 	uint8_t tag[RELAY_TAG];
 
-	for (; n && relay_may_send(&l->relay, 0, 0); n--) {
+	for (; n && relay_room(&l->relay, 0); n--) {
 		memset(tag, 0, sizeof(tag));
 		be64_put(tag, ++l->sent);
 		must(!relay_data_out(&l->relay, 0, tag, l->now_us));

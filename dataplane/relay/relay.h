@@ -138,10 +138,12 @@ struct relay_queue {
  * counted; the circuit is then closed. */
 int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t len,
 		    struct relay_queue queue, uint64_t now_us);
-/* Whether one more DATA cell may go when ahead more are about to. */
-static inline bool relay_may_send(const struct relay *r, uint32_t circ, unsigned ahead)
+/* How many more DATA cells may go. */
+static inline unsigned relay_room(const struct relay *r, uint32_t circ)
 {
-	return r->window[circ].in_flight + ahead < r->window[circ].limit;
+	const struct relay_window *w = &r->window[circ];
+
+	return w->limit > w->in_flight ? (unsigned)(w->limit - w->in_flight) : 0;
 }
 /* A DATA cell was originated, with this tag. 0, or ERR_FULL when there is no memory for the tag:
  * the circuit is then closed. */

@@ -310,7 +310,7 @@ static void test_tags(void **state)
 
 		assert_int_equal(relay_start(&r, 0, &t), 0);
 		for (unsigned round = 0; round < 300; round++) {
-			while (relay_may_send(&r, 0, 0)) {
+			while (relay_room(&r, 0)) {
 				tag_of(++sent, tag);
 				assert_int_equal(relay_data_out(&r, 0, tag, sent), 0);
 			}

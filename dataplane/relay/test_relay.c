@@ -42,7 +42,7 @@ static void send_cells(struct relay *r, unsigned n)
 	uint8_t tag[RELAY_TAG];
 
 	for (unsigned i = 1; i <= n; i++) {
-		assert_true(relay_may_send(r, 1, 0));
+		assert_true(relay_room(r, 1));
 		tag_of(i % 256, tag);
 		assert_int_equal(relay_data_out(r, 1, tag, 0), 0);
 	}
@@ -56,7 +56,7 @@ static void test_window(void **state)
 	assert_int_equal(relay_init(&r, 2, &cipher, &rng, &counts, params), 0);
 	start(&r, &fixed);
 	send_cells(&r, 1000);
-	assert_false(relay_may_send(&r, 1, 0));
+	assert_false(relay_room(&r, 1));
 	for (unsigned i = 1; i <= 10; i++) /* in order, each by the tag of its hundredth cell */
 		assert_int_equal(
 			relay_sendme_in(&r, 1, body, body_of(body, 1, 20, i * 100 % 256), idle, 0),

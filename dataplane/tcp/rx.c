@@ -40,6 +40,15 @@ static void rx_copy(struct rte_mbuf *m, const uint8_t *p, uint32_t len)
 	m->pkt_len = m->data_len;
 }
 
+/* Behind bytes that wait a large one, while memory is not short: each is a few cold lines, and a
+ * reader that is behind has many bytes to read. */
+static struct rte_mbuf *raw_new(struct tcp *t, struct conn *c)
+{
+	bool large = c->rx.head && t->mem < t->cfg.max_mem / 2;
+
+	return rx_new(t, c, large ? TCP_UNIT_MAX : RAW_CAP);
+}
+
 static uint32_t raw_bytes(struct tcp *t, struct conn *c, const uint8_t *p, uint32_t len)
 {
 	uint32_t done = 0;
@@ -50,7 +59,7 @@ static uint32_t raw_bytes(struct tcp *t, struct conn *c, const uint8_t *p, uint3
 		uint32_t end = m ? m->data_off + m->data_len - RTE_PKTMBUF_HEADROOM : 0;
 
 		if (!m || end == buf_cap(m)) {
-			m = rx_new(t, c, MIN(MAX(len - done, RAW_CAP), TCP_UNIT_MAX));
+			m = raw_new(t, c);
 			if (!m)
 				break;
 			buf_append(&c->rx, m);
@@ -187,29 +196,68 @@ static uint32_t rx_space(const struct conn *c)
 	return used < c->rx_max ? c->rx_max - used : 0;
 }
 
-void tcp_take(struct tcp *t, uint32_t conn, uint32_t len)
+/* The next len bytes of the first buffer are consumed. */
+static void rx_skip(struct tcp *t, struct conn *c, uint32_t len)
 {
-	struct conn *c = rx_conn(t, conn);
-	struct rte_mbuf *m = c ? c->rx.head : NULL;
+	struct rte_mbuf *m = c->rx.head;
 
-	if (!m)
-		return;
-	if (c->framing == TCP_RECORDS || len > m->data_len)
-		len = m->data_len;
-	c->rx_bytes -= len;
-	c->rx_off += len;
 	m->data_off += len;
 	m->data_len -= len;
 	if (!m->data_len)
 		rx_buf_free(t, c, buf_shift(&c->rx));
+}
+
+/* The reader took so many: the window may open. */
+static void rx_took(struct tcp *t, struct conn *c, uint32_t len)
+{
+	uint32_t offered = c->rcv_adv - c->rcv_nxt, space;
+
+	c->rx_bytes -= len;
+	c->rx_off += len;
 	rx_autotune(t, c, len);
 	/* Tell the peer when its window doubles or grows by half of what it can be, not for every
 	 * record (RFC 9293 3.8.6.2.2): a burst is acknowledged before it is read. */
-	uint32_t offered = c->rcv_adv - c->rcv_nxt, space = rx_space(c);
+	space = rx_space(c);
 	if (conn_can(c, DOES_RECV) && space >= offered + MIN(offered, c->rx_max / 2) &&
 	    space > 2u * c->mss)
 		ack_now(t, c);
 	rx_eof(t, c);
+}
+
+void tcp_take(struct tcp *t, uint32_t conn, uint32_t len)
+{
+	struct conn *c = rx_conn(t, conn);
+
+	if (!c || !c->rx.head)
+		return;
+	if (c->framing == TCP_RECORDS || len > c->rx.head->data_len)
+		len = c->rx.head->data_len;
+	rx_skip(t, c, len);
+	rx_took(t, c, len);
+}
+
+bool tcp_has(const struct tcp *t, uint32_t conn)
+{
+	const struct conn *c = rx_conn(t, conn);
+
+	return c && c->rx.head;
+}
+
+uint32_t tcp_read(struct tcp *t, uint32_t conn, uint8_t *to, uint32_t len)
+{
+	struct conn *c = rx_conn(t, conn);
+	uint32_t done = 0;
+
+	while (c && done < len && c->rx.head) {
+		uint32_t n = MIN(len - done, (uint32_t)c->rx.head->data_len);
+
+		memcpy(to + done, buf_data(c->rx.head), n);
+		rx_skip(t, c, n);
+		done += n;
+	}
+	if (done)
+		rx_took(t, c, done);
+	return done;
 }
 
 void tcp_again(struct tcp *t, uint32_t conn)

@@ -156,6 +156,11 @@ bool tcp_peek(struct tcp *t, uint32_t conn, uint8_t **p, uint32_t *len);
 /* Consumes len bytes of the unit that tcp_peek showed; TCP_RECORDS: the whole unit whatever len.
  * The pointer is dead afterwards; the window may open. */
 void tcp_take(struct tcp *t, uint32_t conn, uint32_t len);
+/* Whether tcp_peek has something to show. */
+bool tcp_has(const struct tcp *t, uint32_t conn);
+/* TCP_RAW: peek, copy and take in one, over as many units as there are: how many bytes, at most
+ * len. */
+uint32_t tcp_read(struct tcp *t, uint32_t conn, uint8_t *to, uint32_t len);
 /* true: no TCP_READABLE until false again; the window closes as buffers fill. */
 void tcp_hold(struct tcp *t, uint32_t conn, bool hold);
 /* Stream offset of the next unit: bytes the peer sent before it. */

@@ -285,9 +285,63 @@ static void test_burst_reader(void **state)
 	pair_free(p);
 }
 
+static uint64_t max_mem;
+
+static void memory_config(struct tcp_config *cfg, int side)
+{
+	if (side == SERVER)
+		cfg->max_mem = max_mem;
+}
+
+/* Bytes whose reader is behind lie in few large buffers, in small ones when memory is short; read
+ * gives them whatever their cuts. */
+static void test_behind(void **state)
+{
+	static const struct {
+		uint64_t max_mem;
+		uint32_t mem; /* of 40,000 bytes: buffers of 2,240 and 16,704 */
+	} rows[] = {
+		{32 << 20, 2240 + 3 * 16704},
+		{64 << 10, 2240 + 2 * 16704 + 2 * 2240},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct flow f = {.total = 40000};
+		uint32_t conn[2], seen[2] = {0}, len;
+		uint8_t b[3000];
+		struct pair *p;
+
+		max_mem = rows[i].max_mem;
+		p = pair_new(1, memory_config);
+		pair_connect(p, KIND_RAW, conn);
+		assert_false(tcp_has(p->t[SERVER], conn[SERVER]));
+		for (unsigned turns = 0; f.pushed < f.total && turns < 1000; turns++) {
+			flow_push(p, CLIENT, conn[CLIENT], &f, false);
+			pair_turn(p);
+		}
+		pair_run(p, 2000000, seen);
+		assert_int_equal(tcp_mem(p->t[SERVER], conn[SERVER]), rows[i].mem);
+		while (tcp_has(p->t[SERVER], conn[SERVER])) {
+			assert_int_equal(tcp_rx_offset(p->t[SERVER], conn[SERVER]), f.taken);
+			len = tcp_read(p->t[SERVER], conn[SERVER], b,
+				       1 + rng_below(&p->rng, sizeof(b)));
+			assert_int_not_equal(len, 0);
+			for (uint32_t k = 0; k < len; k++)
+				assert_int_equal(b[k], pattern(f.taken + k));
+			f.taken += len;
+		}
+		assert_int_equal(f.taken, f.total);
+		assert_int_equal(tcp_read(p->t[SERVER], conn[SERVER], b, sizeof(b)), 0);
+		assert_int_equal(tcp_mem(p->t[SERVER], conn[SERVER]), 0);
+		pair_free(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_behind),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_burst_reader),

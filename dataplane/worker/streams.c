@@ -2,8 +2,9 @@
  */
 #include "dataplane/worker/worker.h"
 
-#define STREAMS_A_TURN 256
-#define STREAMS_A_PASS 16 /* so many digests go side by side */
+#define STREAMS_A_TURN	256
+#define STREAMS_AT_ONCE 16 /* so many digests go side by side */
+#define STREAMS_A_PASS	64 /* when each has one cell */
 /* Of one stream in one turn at most. What a burst of few streams brought waits where it is, so that
  * under load many streams are ready and their digests share the lanes. */
 #define CELLS_A_STREAM 8
@@ -95,29 +96,37 @@ void circ_unblock(struct worker *w, uint32_t circ)
 		edge_ready(&w->edge, i);
 }
 
-/* Whether the circuit takes one more DATA cell: its window, and its queue below cellq_high. */
-static bool circ_takes(struct worker *w, uint32_t circ, unsigned ahead)
+/* DATA cells for which a circuit's queue has room below cellq_high. */
+static int64_t queue_room(const struct worker *w, uint32_t circ)
+{
+	uint32_t leg = wid_index(w->circs.circ[circ].leg[SIDE_P]);
+
+	return w->params[CTL_PARAM_CELLQ_HIGH] - (int64_t)w->sched.leg[leg].n;
+}
+
+/* DATA cells that the circuit takes: as many as its window and its queue have room for, when so
+ * many are on their way already. */
+static unsigned circ_room(const struct worker *w, uint32_t circ, unsigned ahead)
+{
+	int64_t room = MIN(queue_room(w, circ), (int64_t)relay_room(&w->relay, circ));
+
+	return room > ahead ? (unsigned)(room - ahead) : 0;
+}
+
+/* Its streams have more than it takes. */
+static void circ_block(struct worker *w, uint32_t circ, unsigned ahead)
 {
 	struct circ *k = &w->circs.circ[circ];
-	uint32_t leg = wid_index(k->leg[SIDE_P]);
 
-	if (relay_may_send(&w->relay, circ, ahead) &&
-	    w->sched.leg[leg].n + ahead < w->params[CTL_PARAM_CELLQ_HIGH])
-		return true;
 	k->blocked = 1;
-	if (w->sched.leg[leg].n + ahead >= w->params[CTL_PARAM_CELLQ_HIGH])
-		sched_watch(&w->sched, leg); /* else a SENDME unblocks it */
-	return false;
+	if (queue_room(w, circ) <= ahead)
+		sched_watch(&w->sched, wid_index(k->leg[SIDE_P])); /* else a SENDME unblocks it */
 }
 
 bool stream_has_bytes(struct worker *w, const struct stream *s)
 {
-	uint8_t *p;
-	uint32_t len;
-
-	return s->state == STREAM_DIR
-		       ? s->out.len != 0
-		       : s->state == STREAM_OPEN && tcp_peek(w->tcp, s->conn, &p, &len);
+	return s->state == STREAM_DIR ? s->out.len != 0
+				      : s->state == STREAM_OPEN && tcp_has(w->tcp, s->conn);
 }
 
 /* A stream in a pass. */
@@ -150,10 +159,9 @@ uint16_t stream_take(struct worker *w, uint32_t stream, uint8_t *body, uint16_t 
 }
 
 /* Packs one DATA message; false when there is no slot. */
-static bool pack_one(struct worker *w, uint32_t stream, struct pass *p)
+static bool pack_one(struct worker *w, uint32_t stream, enum relay_format format, struct pass *p)
 {
 	const struct stream *s = &w->edge.stream[stream];
-	enum relay_format format = onion_format(&w->onion, s->circ);
 	unsigned at = relay_body_at(format, RELAY_DATA);
 	uint32_t slot = slot_take(&w->sched);
 	uint16_t len, room;
@@ -182,12 +190,13 @@ static void dir_credit(struct worker *w, uint32_t stream, uint32_t before)
 		stream_end(w, stream, END_RESOURCELIMIT, false);
 }
 
-/* The next streams that may have bytes. */
-static void pass_gather(struct worker *w, struct pass *p, unsigned max)
+/* The next streams that may have bytes; how many. */
+static unsigned pass_gather(struct worker *w, struct pass *p, unsigned max)
 {
+	unsigned from = p->n_visits;
 	uint32_t stream;
 
-	p->walk.n = p->n_visits = 0;
+	max = MIN(from + max, (unsigned)STREAMS_A_PASS);
 	while (p->n_visits < max && (stream = edge_next_ready(&w->edge)) != SLOT_NONE) {
 		const struct stream *s = &w->edge.stream[stream];
 
@@ -198,8 +207,9 @@ static void pass_gather(struct worker *w, struct pass *p, unsigned max)
 		__builtin_prefetch(&w->circs.circ[s->circ], 1);
 		__builtin_prefetch(&w->relay.window[s->circ], 1);
 	}
-	for (unsigned i = 0; i < p->n_visits; i++)
+	for (unsigned i = from; i < p->n_visits; i++)
 		edge_fetch_far(&w->edge, p->visit[i].stream);
+	return p->n_visits - from;
 }
 
 /* Cells of a circuit that this pass holds already, of other streams. */
@@ -218,19 +228,37 @@ static bool stream_waits(struct worker *w, const struct stream *s)
 	return s->state == STREAM_OPEN && !exit_may_read(w, s->conn);
 }
 
-static void pass_pack(struct worker *w, struct pass *p, unsigned share)
+/* Whether it has bytes, and the client and the tokens let them go. */
+static bool visit_goes_on(struct worker *w, struct visit *v)
 {
-	for (unsigned i = 0; i < p->n_visits; i++) {
-		struct visit *v = &p->visit[i];
-		const struct stream *s = &w->edge.stream[v->stream];
-		unsigned ahead = ahead_of(p, v->circ);
+	const struct stream *s = &w->edge.stream[v->stream];
 
-		if (UNLIKELY(v->circ & CFX_SET))
-			continue;
-		while (v->n < share && !(v->waits = stream_waits(w, s)) && stream_has_bytes(w, s) &&
-		       edge_may_send(&w->edge, v->stream) && circ_takes(w, v->circ, ahead + v->n) &&
-		       pack_one(w, v->stream, p))
-			v->n++;
+	v->waits = stream_waits(w, s);
+	return !v->waits && stream_has_bytes(w, s) && edge_may_send(&w->edge, v->stream);
+}
+
+static void visit_pack(struct worker *w, struct pass *p, struct visit *v, unsigned share)
+{
+	enum relay_format format = onion_format(&w->onion, v->circ);
+	unsigned ahead = ahead_of(p, v->circ);
+	unsigned most = MIN(share, circ_room(w, v->circ, ahead));
+
+	while (v->n < most && visit_goes_on(w, v) && pack_one(w, v->stream, format, p))
+		v->n++;
+	if (UNLIKELY(v->n == most && most < share) && visit_goes_on(w, v))
+		circ_block(w, v->circ, ahead + v->n);
+}
+
+/* Fills a batch with cells of as many streams, of n at most, as it takes. */
+static void pass_pack(struct worker *w, struct pass *p, unsigned n, unsigned share)
+{
+	unsigned some = MIN(n, (unsigned)STREAMS_AT_ONCE);
+
+	while (some && (some = pass_gather(w, p, some))) {
+		for (unsigned i = p->n_visits - some; i < p->n_visits; i++)
+			if (LIKELY(!(p->visit[i].circ & CFX_SET)))
+				visit_pack(w, p, &p->visit[i], share);
+		some = MIN(n - p->n_visits, (BATCH - p->walk.n) / share);
 	}
 }
 
@@ -277,27 +305,27 @@ static void visit_end(struct worker *w, const struct visit *v, unsigned share)
 
 void streams_read(struct worker *w)
 {
-	unsigned n;
+	unsigned n, share;
 	struct pass p;
 
 	edge_refill(&w->edge, w->now_us);
 	/* Those that are made ready by this turn have the next one. */
 	n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
-	while (n && exits_turn(w) && w->sched.n_free >= TURN_SLOTS) {
-		unsigned share;
-
+	for (; n && exits_turn(w) && w->sched.n_free >= TURN_SLOTS; n -= p.n_visits) {
+		share = MIN(BATCH / MIN(n, (unsigned)STREAMS_AT_ONCE), (unsigned)CELLS_A_STREAM);
+		p.walk.n = p.n_visits = 0;
 		/* When tokens are short, one at a time: the next keeps its place. */
-		pass_gather(w, &p, UNLIKELY(w->tight) ? 1 : MIN(n, (unsigned)STREAMS_A_PASS));
+		pass_pack(w, &p, UNLIKELY(w->tight) ? 1 : n, share);
 		if (!p.n_visits)
 			break;
-		n -= p.n_visits;
-		share = MIN(BATCH / p.n_visits, (unsigned)CELLS_A_STREAM);
-		pass_pack(w, &p, share);
 		w->worked |= p.walk.n != 0;
 		walk_originate(w, &p.walk);
 		pass_sets(w, &p, share);
 		for (unsigned i = 0; i < p.n_visits; i++)
 			visit_end(w, &p.visit[i], share);
+		/* Too few to share the lanes: they are the first of the next turn. */
+		if (n - p.n_visits < STREAMS_AT_ONCE && !w->tight)
+			break;
 	}
 	w->worked |= w->edge.n_ready && !(w->short_of & SHORT(BUCKET_ALL, WAY_IN));
 }
