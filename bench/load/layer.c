@@ -76,17 +76,36 @@ void late_stop(struct load *ld)
 bool late_put(struct load *ld, uint32_t i, const uint8_t *payload)
 {
 	struct late *l = &ld->late;
+	struct circ *c = &ld->circ[i];
 	uint8_t *p = l->payload[l->n];
 
-	if (l->n == LATE_MAX)
+	if (l->n == LATE_MAX || c->n_late == LATE_DEPTH)
 		return false;
 	memcpy(p, payload, CELL_PAYLOAD);
+	l->n_at[c->n_late]++;
+	l->depth[l->n] = c->n_late++;
 	l->item[l->n++] =
 		(struct onion_item) {.src = p, .dst = p, .circ = i, .command = CELL_RELAY};
 	return true;
 }
 
+/* The first cells of all circuits, then their second ones: each circuit's in order, and neighbours
+ * of different circuits, whose digests share the lanes. */
 void late_open(struct load *ld)
 {
-	onion_forward(&ld->back, ld->late.item, ld->late.n);
+	struct onion_item in_order[LATE_MAX];
+	struct late *l = &ld->late;
+	unsigned at[LATE_DEPTH], sum = 0;
+
+	for (unsigned d = 0; d < LATE_DEPTH; d++) {
+		at[d] = sum;
+		sum += l->n_at[d];
+		l->n_at[d] = 0;
+	}
+	for (unsigned k = 0; k < l->n; k++) {
+		ld->circ[l->item[k].circ].n_late = 0;
+		in_order[at[l->depth[k]]++] = l->item[k];
+	}
+	memcpy(l->item, in_order, l->n * sizeof(l->item[0]));
+	onion_forward(&ld->back, l->item, l->n);
 }

@@ -119,6 +119,7 @@ struct circ {
 	bool cgo;		   /* the layer's kind, and version 1 of messages */
 	uint8_t (*tags)[SHA1_LEN]; /* of cells that SENDMEs must prove; exit.c */
 	uint16_t turn;		   /* which stream is next */
+	uint8_t n_late;		   /* its cells in load.late */
 	struct handshake_client *shake;
 	uint8_t proof[64]; /* what the sink must have answered */
 };
@@ -145,9 +146,12 @@ struct cpu {
 
 /* Cells of exit circuits, copied from their records until the digests of many are looked at side by
  * side; layer.c. */
-#define LATE_MAX 64
+#define LATE_MAX   256
+#define LATE_DEPTH 32 /* cells of one circuit */
 struct late {
 	unsigned n;
+	unsigned n_at[LATE_DEPTH]; /* how many are the first, the second... of their circuit */
+	uint8_t depth[LATE_MAX];
 	struct onion_item item[LATE_MAX];
 	uint8_t payload[LATE_MAX][CELL_PAYLOAD];
 };
