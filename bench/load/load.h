@@ -156,6 +156,11 @@ struct late {
 	uint8_t payload[LATE_MAX][CELL_PAYLOAD];
 };
 
+/* Of all cells; and of those whose way no pause of ours touches: we were not kept from the core, or
+ * in one turn for PAUSE_US, while they were under way or while what queued then was worked off. */
+#define PAUSE_US 100
+enum latency { LATENCY_ALL, LATENCY_STEADY, N_LATENCIES };
+
 struct door;
 struct load;
 struct load_mode {
@@ -182,6 +187,7 @@ struct load {
 	struct rng rng;
 	struct net_rx rx;
 	uint64_t now_us, base_bytes, idle_us, turn_us;
+	uint64_t turn_tsc, steady_tsc, pause_tsc; /* latency_note */
 	uint32_t n_conns;
 	struct conn *conn;
 	struct circ *circ;
@@ -200,7 +206,7 @@ struct load {
 	bool worked;	   /* the last turn had frames */
 	uint32_t circs_wanted;
 	struct tally sum;
-	uint64_t hist[LATENCY_ROWS];
+	uint64_t hist[N_LATENCIES][LATENCY_ROWS];
 	bool timing;
 	double tsc_per_ns, ns_per_tsc;
 	uint64_t record_tsc;	    /* when the record that is read now was taken */
@@ -355,8 +361,12 @@ void fetch_descriptor(struct load *ld);
 void fetch_cell(struct load *ld, uint32_t conn, uint8_t *cell);
 
 /* ---- runs.c, report.c ---- */
-void latency_note(struct load *ld, uint64_t ns);
-double latency_at(const struct load *ld, double share);
+/* A cell whose time was at stamp (tsc) has come with the record that is read now. */
+void latency_note(struct load *ld, uint64_t stamp);
+/* In ns; 0: there were none. */
+double latency_at(const struct load *ld, enum latency which, double share);
+/* The share of the steady. */
+double latency_steady(const struct load *ld);
 void cpu_read(const struct options *o, struct cpu *c);
 /* The cgroup's CPU quota, in percent of a core; 0 lifts it. */
 void quota_set(struct load *ld, unsigned percent);

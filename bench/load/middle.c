@@ -250,8 +250,7 @@ static bool arrived(struct load *ld, uint32_t i, unsigned way, const uint8_t *pa
 	ld->sum.cells[way]++;
 	ld->sum.bytes[way] += RELAY_BODY;
 	if (ld->timing && (!ld->opt.mode->thin || is_thin(ld, i)))
-		latency_note(ld, (uint64_t)((double)(ld->record_tsc - be64_get(payload + 11)) *
-					    ld->ns_per_tsc));
+		latency_note(ld, be64_get(payload + 11));
 	if (ld->flowing && may_send(ld, c, way)) {
 		enqueue(ld, i, way);
 		peer_wake(ld, from); /* it may have waited for this one to make a burst */

@@ -43,25 +43,49 @@ const struct load_mode load_modes[] = {
 };
 
 /* ---- latency: rows of 1/32 of a power of two, in ns ---- */
-void latency_note(struct load *ld, uint64_t ns)
+static void hist_add(uint64_t hist[LATENCY_ROWS], uint64_t ns)
 {
 	unsigned log = 63 - (unsigned)__builtin_clzll(ns | 32);
 
-	ld->hist[log * 32 + (ns >> (log - 5) & 31)]++;
+	hist[log * 32 + (ns >> (log - 5) & 31)]++;
 }
 
-double latency_at(const struct load *ld, double share)
+void latency_note(struct load *ld, uint64_t stamp)
 {
-	uint64_t sum = 0, at = 0;
+	uint64_t ns = (uint64_t)((double)(ld->record_tsc - stamp) * ld->ns_per_tsc);
+
+	hist_add(ld->hist[LATENCY_ALL], ns);
+	if (stamp > ld->steady_tsc && ld->record_tsc - ld->turn_tsc < ld->pause_tsc)
+		hist_add(ld->hist[LATENCY_STEADY], ns);
+}
+
+static uint64_t hist_sum(const uint64_t hist[LATENCY_ROWS])
+{
+	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < LATENCY_ROWS; i++)
-		sum += ld->hist[i];
+		sum += hist[i];
+	return sum;
+}
+
+double latency_at(const struct load *ld, enum latency which, double share)
+{
+	const uint64_t *hist = ld->hist[which];
+	uint64_t sum = hist_sum(hist), at = 0;
+
 	for (unsigned i = 160; i < LATENCY_ROWS; i++) {
-		at += ld->hist[i];
+		at += hist[i];
 		if ((double)at >= share * (double)sum && at)
 			return (double)((uint64_t)(32 + i % 32) << (i / 32 - 5));
 	}
 	return 0;
+}
+
+double latency_steady(const struct load *ld)
+{
+	uint64_t all = hist_sum(ld->hist[LATENCY_ALL]);
+
+	return all ? (double)hist_sum(ld->hist[LATENCY_STEADY]) / (double)all : 0;
 }
 
 /* ---- the relay's processes ---- */
