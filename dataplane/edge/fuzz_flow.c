@@ -59,14 +59,19 @@ static void sendme_right(struct life *l)
 static void look(struct life *l)
 {
 	const struct relay_window *w = &l->relay.window[0];
-	uint32_t n_tags = w->tagged ? l->relay.tags[0].n : 0;
+	uint32_t n_tags = w->tagged ? l->relay.tags[0].n : 0, circ;
+	uint32_t most = w->flow == CTL_FLOW_CC ? l->relay.cc[0].cwnd : w->limit;
 	uint8_t body[EDGE_XON_LEN];
 
 	must(w->in_flight == n_tags * w->inc + w->sent);
-	must(w->limit >= 1 && w->limit <= (uint32_t)RELAY_TAGS_MAX * w->inc);
-	must(w->flow == CTL_FLOW_CC || w->limit <= RELAY_WINDOW);
+	must(w->limit <= most);
+	/* What is not open will be. */
+	must(w->limit == most || wheel_is_set(&l->relay.opening, 0));
+	must(most >= 1 && most <= (uint32_t)RELAY_TAGS_MAX * w->inc);
+	must(w->flow == CTL_FLOW_CC || most <= RELAY_WINDOW);
 	edge_look(&l->edge, l->stream, true, true, l->now_us, body);
 	edge_refill(&l->edge, l->now_us);
+	relay_opened(&l->relay, l->now_us, &circ, 1);
 }
 
 /* What a byte does: its upper half how much, its lower half what. */

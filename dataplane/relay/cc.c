@@ -19,15 +19,15 @@ static uint32_t cwnd_max(const struct relay *r, const struct relay_window *w)
 }
 
 /* SENDMEs in a window, and from one look at it to the next; rounded. */
-static uint32_t acks_a_window(const struct relay_window *w)
+static uint32_t acks_a_window(const struct relay_window *w, const struct relay_cc *c)
 {
-	return (w->limit + w->inc / 2) / w->inc;
+	return (c->cwnd + w->inc / 2) / w->inc;
 }
 static uint32_t acks_a_look(const struct relay_window *w, const struct relay_cc *c)
 {
 	uint32_t step = (uint32_t)c->inc_rate * w->inc;
 
-	return c->slow_start ? 1 : (w->limit + step / 2) / step;
+	return c->slow_start ? 1 : (c->cwnd + step / 2) / step;
 }
 
 void cc_start(struct relay *r, uint32_t circ)
@@ -49,7 +49,8 @@ void cc_start(struct relay *r, uint32_t circ)
 		.inc_pct_ss = (uint16_t)param(r, CTL_PARAM_CC_CWND_INC_PCT_SS, 1, UINT16_MAX),
 		.inc_rate = (uint8_t)param(r, CTL_PARAM_CC_CWND_INC_RATE, 1, UINT8_MAX)};
 	/* a window below one increment would never hear of a SENDME */
-	w->limit = MIN(param(r, CTL_PARAM_CC_CWND_INIT, w->inc, INT32_MAX), cwnd_max(r, w));
+	w->limit = c->cwnd =
+		MIN(param(r, CTL_PARAM_CC_CWND_INIT, w->inc, INT32_MAX), cwnd_max(r, w));
 	count(r->counts, relay_cc_circuits);
 }
 
@@ -93,14 +94,14 @@ static bool clock_doubt(struct relay *r, const struct relay_cc *c, uint64_t rtt)
 
 /* The least round trip is that of an empty path. At the smallest window it is taken anew: else one
  * that was too short for once would hold the window there. */
-static void min_rtt_look(struct relay *r, const struct relay_window *w, struct relay_cc *c)
+static void min_rtt_look(struct relay *r, struct relay_cc *c)
 {
 	uint64_t pct = param(r, CTL_PARAM_CC_RTT_RESET_PCT, 0, 100);
 	uint64_t more = MAX(c->rtt_us, c->min_rtt_us), less = MIN(c->rtt_us, c->min_rtt_us);
 
 	if (!c->min_rtt_us) {
 		c->min_rtt_us = c->rtt_us;
-	} else if (w->limit == c->cwnd_min && !c->slow_start) {
+	} else if (c->cwnd == c->cwnd_min && !c->slow_start) {
 		c->min_rtt_us = pct * more / 100 + (100 - pct) * less / 100;
 		count(r->counts, relay_cc_rtt_reset);
 	} else {
@@ -119,29 +120,28 @@ static bool rtt_take(struct relay *r, const struct relay_window *w, struct relay
 		return false;
 	}
 	c->rtt_us = relay_ewma(rtt, c->rtt_us, ewma_span(r, w, c));
-	min_rtt_look(r, w, c);
+	min_rtt_look(r, c);
 	return true;
 }
 
 /* No round trip was ever measured: the window stands for what the path holds, less what waits here
  * already. */
-static void bdp_untimed(const struct relay_window *w, struct relay_cc *c, struct relay_queue q)
+static void bdp_untimed(struct relay_cc *c, struct relay_queue q)
 {
 	c->blocked = q.blocked;
-	c->bdp = w->limit;
+	c->bdp = c->cwnd;
 	if (q.blocked)
-		c->bdp = MAX(w->limit > q.n ? w->limit - q.n : 0, (uint32_t)c->cwnd_min);
+		c->bdp = MAX(c->cwnd > q.n ? c->cwnd - q.n : 0, (uint32_t)c->cwnd_min);
 }
 
 /* False when this SENDME has told nothing. */
-static bool bdp_take(const struct relay_window *w, struct relay_cc *c, struct relay_queue q,
-		     bool timed)
+static bool bdp_take(struct relay_cc *c, struct relay_queue q, bool timed)
 {
 	if (!c->rtt_us) {
-		bdp_untimed(w, c, q);
+		bdp_untimed(c, q);
 		return q.blocked;
 	}
-	c->bdp = w->limit * c->min_rtt_us / c->rtt_us;
+	c->bdp = c->cwnd * c->min_rtt_us / c->rtt_us;
 	if (c->blocked != q.blocked) { /* news of our own queue are acted on at once */
 		c->blocked = q.blocked;
 		c->next_update = 0;
@@ -155,9 +155,9 @@ static void full_look(const struct relay *r, const struct relay_window *w, struc
 	uint64_t gap = param(r, CTL_PARAM_CC_FULL_GAP, 0, INT16_MAX) * (uint64_t)w->inc;
 	uint64_t pct = param(r, CTL_PARAM_CC_FULL_MIN_PCT, 0, 100);
 
-	if (w->in_flight + gap >= w->limit)
+	if (w->in_flight + gap >= c->cwnd)
 		c->full = 1;
-	else if (100ull * w->in_flight < pct * w->limit)
+	else if (100ull * w->in_flight < pct * c->cwnd)
 		c->full = 0;
 }
 
@@ -166,9 +166,9 @@ static uint32_t slow_start_step(const struct relay_window *w, const struct relay
 {
 	uint64_t step;
 
-	if (w->limit <= c->ss_cap)
+	if (c->cwnd <= c->ss_cap)
 		return ((uint32_t)c->inc_pct_ss * w->inc + 50) / 100;
-	step = ((uint64_t)w->inc * c->ss_cap + w->limit) / (2ull * w->limit);
+	step = ((uint64_t)w->inc * c->ss_cap + c->cwnd) / (2ull * c->cwnd);
 	return step ? (uint32_t)step : 1;
 }
 
@@ -182,28 +182,28 @@ static void slow_start(struct relay *r, struct relay_window *w, struct relay_cc 
 		       uint64_t waiting)
 {
 	if (waiting >= c->gamma || c->blocked) {
-		w->limit = (uint32_t)MIN(c->bdp + c->gamma, (uint64_t)INT32_MAX);
-		w->limit = MAX(w->limit, (uint32_t)c->cwnd_min);
+		c->cwnd = (uint32_t)MIN(c->bdp + c->gamma, (uint64_t)INT32_MAX);
+		c->cwnd = MAX(c->cwnd, (uint32_t)c->cwnd_min);
 		slow_start_end(r, c);
 	} else if (c->full) {
 		uint32_t step = slow_start_step(w, c);
 
-		w->limit += step;
+		c->cwnd += step;
 		/* not faster than steady state any more */
-		if ((uint64_t)step * acks_a_window(w) <= (uint64_t)c->cwnd_inc * c->inc_rate)
+		if ((uint64_t)step * acks_a_window(w, c) <= (uint64_t)c->cwnd_inc * c->inc_rate)
 			slow_start_end(r, c);
 	}
-	if (w->limit >= c->ss_max) {
-		w->limit = c->ss_max;
+	if (c->cwnd >= c->ss_max) {
+		c->cwnd = c->ss_max;
 		if (c->slow_start)
 			slow_start_end(r, c);
 		count(r->counts, relay_cc_ss_max);
 	}
 }
 
-static void steady(struct relay *r, struct relay_window *w, struct relay_cc *c, uint64_t waiting)
+static void steady(struct relay *r, struct relay_cc *c, uint64_t waiting)
 {
-	int64_t limit = w->limit;
+	int64_t limit = c->cwnd;
 
 	if (waiting > c->delta) {
 		limit = (int64_t)c->bdp + c->delta - c->cwnd_inc;
@@ -213,26 +213,26 @@ static void steady(struct relay *r, struct relay_window *w, struct relay_cc *c, 
 	} else if (c->full && waiting < c->alpha) {
 		limit += c->cwnd_inc;
 	}
-	w->limit = (uint32_t)MIN(MAX(limit, (int64_t)c->cwnd_min), (int64_t)INT32_MAX);
+	c->cwnd = (uint32_t)MIN(MAX(limit, (int64_t)c->cwnd_min), (int64_t)INT32_MAX);
 }
 
 /* What this SENDME has measured goes into the window; in_flight still holds its cells. */
 static void vegas(struct relay *r, struct relay_window *w, struct relay_cc *c)
 {
-	uint64_t waiting = w->limit > c->bdp ? w->limit - c->bdp : 0;
+	uint64_t waiting = c->cwnd > c->bdp ? c->cwnd - c->bdp : 0;
 	bool again;
 
 	full_look(r, w, c);
 	if (c->slow_start)
 		slow_start(r, w, c, waiting);
 	else if (!c->next_update)
-		steady(r, w, c, waiting);
+		steady(r, c, waiting);
 	if (!c->next_window)
-		c->next_window = acks_a_window(w);
+		c->next_window = acks_a_window(w, c);
 	if (!c->next_update)
 		c->next_update = acks_a_look(w, c);
 	if (r->params[CTL_PARAM_CC_FULL_PER_CWND])
-		again = c->next_window == acks_a_window(w);
+		again = c->next_window == acks_a_window(w, c);
 	else
 		again = c->next_update == acks_a_look(w, c);
 	if (again)
@@ -248,8 +248,11 @@ void cc_acked(struct relay *r, uint32_t circ, const struct relay_ack *a)
 	c->next_update -= c->next_update != 0;
 	c->next_window -= c->next_window != 0;
 	timed = rtt_take(r, w, c, a);
-	if (bdp_take(w, c, a->queue, timed))
+	if (bdp_take(c, a->queue, timed))
 		vegas(r, w, c);
-	w->limit = MIN(w->limit, cwnd_max(r, w));
-	w->in_flight -= w->inc; /* a tag stands for that many: it cannot go below zero */
+	c->cwnd = MIN(c->cwnd, cwnd_max(r, w));
+	/* Nothing more is open than was; a tag stands for inc cells: neither goes below zero. */
+	w->limit = MAX(w->limit, w->in_flight) - w->inc;
+	w->in_flight -= w->inc;
+	cc_open(r, circ, a->now_us);
 }

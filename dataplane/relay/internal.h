@@ -19,4 +19,8 @@ struct relay_flow {
 void cc_start(struct relay *r, uint32_t circ);
 void cc_acked(struct relay *r, uint32_t circ, const struct relay_ack *a);
 
+/* Opens the window of a circuit with congestion control as far as it may be by now, and sees to
+ * what is left. */
+void cc_open(struct relay *r, uint32_t circ, uint64_t now_us);
+
 #endif

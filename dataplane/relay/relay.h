@@ -40,7 +40,7 @@ bool relay_needs_stream(uint8_t command);
 /* What each DATA cell of a circuit touches, whichever its flow control. */
 struct relay_window {
 	uint32_t in_flight;  /* DATA cells sent and not yet acknowledged */
-	uint32_t limit;	     /* so many may be: the fixed window, or the congestion window */
+	uint32_t limit;	     /* so many may be: the fixed window, or what is open of cwnd */
 	uint8_t inc;	     /* DATA cells that one SENDME stands for, either way */
 	uint8_t sent;	     /* since the last recorded tag */
 	uint8_t received;    /* since our last SENDME */
@@ -66,10 +66,13 @@ struct relay_tags {
 	struct relay_tag own[RELAY_TAGS];
 };
 
-/* Vegas' side of a circuit, touched once a SENDME: cc.c. The window is in relay_window. */
+/* Vegas' side of a circuit, touched once a SENDME: cc.c; and how much of the window is open:
+ * open.c. */
 struct relay_cc {
 	uint64_t rtt_us, min_rtt_us; /* moving average, and its least */
 	uint64_t bdp;		     /* cells that fit on the way without waiting */
+	uint64_t opened_us;	     /* until when cells have been let go */
+	uint32_t cwnd;		     /* the congestion window */
 	uint32_t next_update;	     /* SENDMEs until the window is looked at again */
 	uint32_t next_window;	     /* SENDMEs until a whole window is acknowledged */
 	/* of the consensus when the circuit was made */
@@ -79,7 +82,7 @@ struct relay_cc {
 	uint8_t slow_start;
 	uint8_t full;	 /* the window was used up, of late */
 	uint8_t blocked; /* the circuit's queue was full, at the last SENDME */
-	uint8_t _pad[6];
+	uint8_t _pad[2];
 };
 
 struct relay {
@@ -87,6 +90,7 @@ struct relay {
 	struct relay_window *window; /* per circ */
 	struct relay_tags *tags;     /* per circ: only circuits that we send data on touch it */
 	struct relay_cc *cc;	     /* per circ with congestion control */
+	struct wheel opening;	     /* circuits whose window is not open all the way */
 	bool clock_bad; /* time stood still at the last look (interop F5): no rate is to be trusted
 			 */
 	struct counts *counts;
@@ -138,6 +142,9 @@ struct relay_queue {
  * counted; the circuit is then closed. */
 int relay_sendme_in(struct relay *r, uint32_t circ, const uint8_t *body, size_t len,
 		    struct relay_queue queue, uint64_t now_us);
+/* Circuits whose window time has opened further, up to max of them; the others have the next turn.
+ * Call each turn. */
+uint32_t relay_opened(struct relay *r, uint64_t now_us, uint32_t *circs, uint32_t max);
 /* How many more DATA cells may go. */
 static inline unsigned relay_room(const struct relay *r, uint32_t circ)
 {

@@ -40,7 +40,7 @@ int relay_init(struct relay *r, uint32_t n_circs, const struct cipher *cipher, s
 	if (r->padding)
 		aes_ctr_init(cipher, r->padding, key);
 	wipe(key, sizeof(key));
-	if (r->window && r->tags && r->cc && r->padding)
+	if (r->window && r->tags && r->cc && r->padding && !wheel_init(&r->opening, n_circs, 0))
 		return 0;
 	relay_fini(r);
 	return ERR_FULL;
@@ -53,6 +53,7 @@ void relay_fini(struct relay *r)
 	column_free(r->window, r->n, sizeof(*r->window));
 	column_free(r->tags, r->n, sizeof(*r->tags));
 	column_free(r->cc, r->n, sizeof(*r->cc));
+	wheel_fini(&r->opening);
 	if (r->padding)
 		wipe(r->padding, sizeof(*r->padding));
 	column_free(r->padding, 1, sizeof(*r->padding));

@@ -39,6 +39,13 @@ static void ack(uint64_t rtt_us, uint32_t queued, bool blocked)
 	cc_acked(&r, 0, &a);
 }
 
+/* The window, open all the way. */
+static void window_is(uint32_t cwnd, uint32_t in_flight)
+{
+	r.cc[0].cwnd = r.window[0].limit = cwnd;
+	r.window[0].in_flight = in_flight;
+}
+
 /* The path holds limit * least / rtt cells; what is more than that waits. */
 static const struct {
 	int n;
@@ -98,8 +105,7 @@ static void test_vegas(void **state)
 		struct relay_cc *c = &r.cc[0];
 
 		fresh(state);
-		w->limit = rows[i].limit;
-		w->in_flight = rows[i].in_flight;
+		window_is(rows[i].limit, rows[i].in_flight);
 		c->min_rtt_us = rows[i].least_ms * MS;
 		c->rtt_us = rows[i].rtt_ms * MS;
 		c->slow_start = rows[i].at.slow;
@@ -109,45 +115,45 @@ static void test_vegas(void **state)
 		if (rows[i].at.inc)
 			c->cwnd_inc = rows[i].at.inc;
 		ack(c->rtt_us, 0, rows[i].at.blocked);
-		if (w->limit != rows[i].want || c->slow_start != rows[i].want_slow ||
-		    c->blocked != rows[i].at.blocked || w->in_flight != rows[i].in_flight - w->inc)
-			fail_msg("row %d: %u", rows[i].n, w->limit);
+		if (c->cwnd != rows[i].want || w->limit > c->cwnd ||
+		    c->slow_start != rows[i].want_slow || c->blocked != rows[i].at.blocked ||
+		    w->in_flight != rows[i].in_flight - w->inc)
+			fail_msg("row %d: %u", rows[i].n, c->cwnd);
 	}
 }
 
 /* cc_cwnd_max, at once when a new consensus lowers it. */
 static void test_max(void **state)
 {
-	r.window[0].limit = 800;
-	r.window[0].in_flight = 62;
+	window_is(800, 62);
 	params[CTL_PARAM_CC_CWND_MAX] = 500;
 	ack(100 * MS, 0, false);
-	assert_int_equal(r.window[0].limit, 500);
+	assert_int_equal(r.cc[0].cwnd, 500);
 	params[CTL_PARAM_CC_CWND_MAX] = 7; /* no consensus may say so */
 	ack(100 * MS, 0, false);
-	assert_int_equal(r.window[0].limit, 500);
+	assert_int_equal(r.cc[0].cwnd, 500);
 }
 
 /* A window a round trip, doubled each time, and then the long way: how a circuit fares whose path
  * holds 1000 cells. */
 static void test_course(void **state)
 {
-	struct relay_window *w = &r.window[0];
+	struct relay_cc *c = &r.cc[0];
 	uint32_t want[] = {155, 186, 217, 248, 279, 310, 341, 372, 403, 434, 465, 496};
 
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-		w->in_flight = w->limit;
+		window_is(c->cwnd, c->cwnd);
 		ack(50 * MS, 0, false);
-		assert_int_equal(w->limit, want[i]);
+		assert_int_equal(c->cwnd, want[i]);
 	}
 	for (unsigned i = 0; i < 4000; i++) {
-		w->in_flight = w->limit;
-		ack(50 * MS * MAX(w->limit, 1000u) / 1000, 0, false);
-		assert_true(w->limit < 1300);
+		window_is(c->cwnd, c->cwnd);
+		ack(50 * MS * MAX(c->cwnd, 1000u) / 1000, 0, false);
+		assert_true(c->cwnd < 1300);
 	}
-	assert_int_equal(r.cc[0].slow_start, 0);
+	assert_int_equal(c->slow_start, 0);
 	assert_int_equal(counts.v[COUNT_relay_cc_ss_exit], 1);
-	assert_in_range(w->limit, 1180,
+	assert_in_range(c->cwnd, 1180,
 			1250); /* between alpha and beta beyond what the path holds */
 }
 
@@ -178,7 +184,7 @@ static void test_rtt(void **state)
 		struct relay_cc *c = &r.cc[0];
 
 		fresh(state);
-		r.window[0].limit = r.window[0].in_flight = rtts[i].limit;
+		window_is(rtts[i].limit, rtts[i].limit);
 		c->rtt_us = rtts[i].ewma;
 		c->min_rtt_us = rtts[i].least;
 		c->slow_start = rtts[i].slow;
@@ -218,7 +224,7 @@ static void test_clock(void **state)
 		struct relay_window *w = &r.window[0];
 
 		fresh(state);
-		w->limit = w->in_flight = 300;
+		window_is(300, 300);
 		c->rtt_us = c->min_rtt_us = clocks[i].ewma;
 		c->slow_start = clocks[i].slow;
 		r.clock_bad = clocks[i].bad;
@@ -226,7 +232,7 @@ static void test_clock(void **state)
 		if (counts.v[COUNT_relay_cc_clock] == clocks[i].taken ||
 		    (!clocks[i].taken && c->rtt_us != clocks[i].ewma) ||
 		    r.clock_bad != clocks[i].bad_after || w->in_flight != 269 ||
-		    (!clocks[i].taken && w->limit != 300))
+		    (!clocks[i].taken && c->cwnd != 300))
 			fail_msg("row %d", clocks[i].n);
 	}
 }
@@ -247,10 +253,11 @@ static void test_untimed(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(stalls); i++) {
 		fresh(state);
-		r.window[0].limit = r.window[0].in_flight = 300;
+		window_is(300, 300);
 		ack(0, stalls[i].queued, stalls[i].blocked);
-		if (r.window[0].limit != stalls[i].want || r.window[0].in_flight != 269)
-			fail_msg("row %d: %u", stalls[i].n, r.window[0].limit);
+		if (r.cc[0].cwnd != stalls[i].want || r.window[0].in_flight != 269 ||
+		    r.window[0].limit != stalls[i].want)
+			fail_msg("row %d: %u", stalls[i].n, r.cc[0].cwnd);
 	}
 }
 
@@ -285,10 +292,124 @@ static void test_terms(void **state)
 	assert_int_equal(relay_start(&r, 0, &terms), 0);
 	assert_int_equal(r.window[0].limit, 31);
 	for (unsigned i = 0; i < 100; i++) {
-		r.window[0].in_flight = r.window[0].limit;
+		window_is(r.cc[0].cwnd, r.cc[0].cwnd);
 		ack(i * MS, i, i & 4);
-		assert_true(r.window[0].limit >= 31);
+		assert_true(r.cc[0].cwnd >= 31);
 	}
+}
+
+/* ---- how a window opens ---- */
+static uint64_t now_us = 1000000;
+
+static uint32_t room(void)
+{
+	return r.window[0].limit - r.window[0].in_flight;
+}
+
+/* Milliseconds of the wheel; false when the window opened and it was not said. */
+static bool pass(unsigned ms)
+{
+	while (ms--) {
+		uint32_t circ, before = room(), n;
+
+		now_us += MS;
+		n = relay_opened(&r, now_us, &circ, 1);
+		if (room() != before && (n != 1 || circ != 0))
+			return false;
+	}
+	return true;
+}
+
+/* SENDMEs that come together. A window of 1000 in 100 ms fills by 10 cells a millisecond, and opens
+ * by 12.5. */
+static void test_opening(void **state)
+{
+	static const struct {
+		int n;
+		uint32_t cwnd;
+		uint16_t least_ms, rtt_ms;
+		uint8_t n_acks;
+		uint32_t at_once, in_10_ms;
+	} opens[] = {
+		{1, 1000, 100, 100, 1, 31, 31}, /* one needs no time, nor do two */
+		{2, 1000, 100, 100, 2, 62, 62},
+		{3, 1000, 100, 100, 3, 62, 93},
+		{4, 1000, 100, 100, 10, 62, 187},
+		{5, 1000, 100, 100, 32, 62, 187},    /* the whole window */
+		{6, 1000, 100, 180, 10, 62, 187},    /* the least round trip counts */
+		{7, 1000, 8, 8, 32, 623, 992},	     /* nor do cells of 4 ms, so that */
+		{8, 1000, 4, 4, 32, 992, 992},	     /* a short way is not felt */
+		{9, 1000, 60000, 60000, 10, 62, 70}, /* taken for a second; by eight cells */
+		{10, 124, 100, 100, 3, 62, 71},
+		{11, 32, 1000, 1000, 1, 31, 31},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(opens); i++) {
+		struct relay_ack a = {.sent_us = now_us, .now_us = now_us + opens[i].rtt_ms * MS};
+		struct relay_cc *c = &r.cc[0];
+		uint32_t at_once, later;
+		bool said;
+
+		fresh(state);
+		/* Not full nor due for a look: the window itself stays as it is. */
+		params[CTL_PARAM_CC_FULL_GAP] = 0;
+		window_is(opens[i].cwnd, opens[i].cwnd - 1);
+		c->min_rtt_us = opens[i].least_ms * MS;
+		c->rtt_us = opens[i].rtt_ms * MS;
+		c->next_update = 1000;
+		c->slow_start = 0;
+		now_us = a.now_us;
+		for (unsigned k = 0; k < opens[i].n_acks; k++)
+			cc_acked(&r, 0, &a);
+		at_once = room() - 1;
+		said = pass(10);
+		later = room() - 1;
+		if (at_once != opens[i].at_once || later != opens[i].in_10_ms || !said ||
+		    c->cwnd != opens[i].cwnd)
+			fail_msg("row %d: %u, then %u", opens[i].n, at_once, later);
+		/* All of it before it fills again, and then there is peace. */
+		said = pass(MIN(MAX(opens[i].least_ms, 10u), 1000u) * 4 / 5 - 8);
+		if (!said || r.window[0].limit != c->cwnd || wheel_is_set(&r.opening, 0))
+			fail_msg("row %d: %u of %u", opens[i].n, r.window[0].limit, c->cwnd);
+	}
+}
+
+/* What is cut is not open; a clock that stands opens all; a circuit that is gone says nothing. */
+static void test_opening_ends(void **state)
+{
+	struct relay_ack a = {.sent_us = now_us, .now_us = now_us + 100 * MS};
+	struct relay_cc *c = &r.cc[0];
+	uint32_t circ;
+
+	now_us = a.now_us;
+	window_is(1000, 1000);
+	c->min_rtt_us = c->rtt_us = 100 * MS;
+	c->slow_start = 0;
+	c->next_update = 1000;
+	for (unsigned k = 0; k < 16; k++)
+		cc_acked(&r, 0, &a);
+	assert_int_equal(room(), 62);
+	params[CTL_PARAM_CC_CWND_MAX] = 500; /* of which 473 are in flight */
+	cc_acked(&r, 0, &a);
+	assert_int_equal(c->cwnd, 500);
+	assert_int_equal(r.window[0].limit, 500);
+	window_is(1000, 1000);
+	cc_acked(&r, 0, &a); /* more is in flight than may be, and nothing to open */
+	assert_int_equal(r.window[0].limit, 500);
+	assert_int_equal(r.window[0].in_flight, 969);
+	params[CTL_PARAM_CC_CWND_MAX] = INT32_MAX;
+	window_is(1000, 1000);
+	for (unsigned k = 0; k < 16; k++)
+		cc_acked(&r, 0, &a);
+	assert_true(r.window[0].limit < 600);
+	assert_true(wheel_is_set(&r.opening, 0));
+	a.sent_us = a.now_us;
+	cc_acked(&r, 0, &a);
+	assert_int_equal(r.window[0].limit, 1000);
+	relay_stop(&r, 0);
+	now_us += 10 * MS;
+	assert_int_equal(relay_opened(&r, now_us, &circ, 1), 0);
+	assert_int_equal(r.window[0].limit, 0);
 }
 
 static void tag_of(uint32_t i, uint8_t tag[RELAY_TAG])
@@ -310,6 +431,7 @@ static void test_tags(void **state)
 
 		assert_int_equal(relay_start(&r, 0, &t), 0);
 		for (unsigned round = 0; round < 300; round++) {
+			window_is(r.cc[0].cwnd, r.window[0].in_flight); /* time has passed */
 			while (relay_room(&r, 0)) {
 				tag_of(++sent, tag);
 				assert_int_equal(relay_data_out(&r, 0, tag, sent), 0);
@@ -381,9 +503,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FRESH(test_vegas), FRESH(test_max),   FRESH(test_course),
-		FRESH(test_rtt),   FRESH(test_clock), FRESH(test_untimed),
-		FRESH(test_terms), FRESH(test_tags),  FRESH(test_due),
+		FRESH(test_vegas), FRESH(test_max),	FRESH(test_course),	  FRESH(test_rtt),
+		FRESH(test_clock), FRESH(test_untimed), FRESH(test_terms),	  FRESH(test_tags),
+		FRESH(test_due),   FRESH(test_opening), FRESH(test_opening_ends),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -47,7 +47,10 @@ struct peer_circ {
 	unsigned n_layers;
 	bool created, extended, destroyed, connected, ended, truncated, resolved, joined;
 	uint8_t destroy_reason, end_reason;
-	bool no_sendmes; /* acknowledges nothing */
+	bool no_sendmes;   /* acknowledges nothing */
+	bool hold_sendmes; /* only when house_acknowledge is called */
+	unsigned n_held;
+	uint8_t held[64][RELAY_TAG]; /* tags of theirs */
 	uint16_t end_stream;
 	unsigned n_connected, n_ended;
 	struct tor1_layer layers[2];
@@ -163,6 +166,8 @@ struct peer_circ *house_made(struct house *h, struct peer_link *l);
 struct peer_circ *house_loading(struct house *h, struct peer_link *l);
 void house_say(struct house *h, struct peer_circ *c, uint8_t command, uint16_t stream,
 	       const void *body, uint16_t len, bool early);
+/* Says the SENDMEs that a circuit holds back. */
+void house_acknowledge(struct house *h, struct peer_circ *c);
 /* How messages of the last hop stand in this circuit's cells; the longest body of DATA. */
 static inline enum relay_format house_format(const struct peer_circ *c)
 {

@@ -163,19 +163,33 @@ void house_destroy(struct house *h, struct peer_circ *c)
 	house_cell(h, c->link, c->id, CELL_DESTROY, why, 1);
 }
 
-static void hears_data(struct house *h, struct peer_circ *c, const struct relay_msg *m,
-		       const uint8_t *tag)
+static void say_sendme(struct house *h, struct peer_circ *c, const uint8_t *tag)
 {
 	uint8_t sendme[RELAY_SENDME_LEN] = {1, 0, (uint8_t)tag_len(c)};
 
+	memcpy(sendme + 3, tag, tag_len(c));
+	house_say(h, c, RELAY_SENDME, 0, sendme, 3 + tag_len(c), false);
+}
+
+void house_acknowledge(struct house *h, struct peer_circ *c)
+{
+	for (unsigned i = 0; i < c->n_held; i++)
+		say_sendme(h, c, c->held[i]);
+	c->n_held = 0;
+}
+
+static void hears_data(struct house *h, struct peer_circ *c, const struct relay_msg *m,
+		       const uint8_t *tag)
+{
 	c->bytes_in += m->len;
 	c->hash_in = house_fold(c->hash_in, m->body, m->len);
 	c->n_data_in++;
 	if (c->no_sendmes)
 		return;
 	if (c->n_data_in % c->inc == 0) {
-		memcpy(sendme + 3, tag, tag_len(c));
-		house_say(h, c, RELAY_SENDME, 0, sendme, 3 + tag_len(c), false);
+		memcpy(c->held[c->n_held++], tag, tag_len(c));
+		if (!c->hold_sendmes || c->n_held == ARRAY_LEN(c->held))
+			house_acknowledge(h, c);
 	}
 	if (c->cc)
 		return;

@@ -120,7 +120,7 @@ static void circ_block(struct worker *w, uint32_t circ, unsigned ahead)
 
 	k->blocked = 1;
 	if (queue_room(w, circ) <= ahead)
-		sched_watch(&w->sched, wid_index(k->leg[SIDE_P])); /* else a SENDME unblocks it */
+		sched_watch(&w->sched, wid_index(k->leg[SIDE_P])); /* else a SENDME or time does */
 }
 
 bool stream_has_bytes(struct worker *w, const struct stream *s)
@@ -303,12 +303,22 @@ static void visit_end(struct worker *w, const struct visit *v, unsigned share)
 		stream_end(w, v->stream, s->far_end, true);
 }
 
+/* Circuits that SENDMEs have given more than they let go at once. */
+static void windows_open(struct worker *w)
+{
+	uint32_t circs[BATCH], n = relay_opened(&w->relay, w->now_us, circs, ARRAY_LEN(circs));
+
+	for (uint32_t i = 0; i < n; i++)
+		circ_unblock(w, circs[i]);
+}
+
 void streams_read(struct worker *w)
 {
 	unsigned n, share;
 	struct pass p;
 
 	edge_refill(&w->edge, w->now_us);
+	windows_open(w);
 	/* Those that are made ready by this turn have the next one. */
 	n = MIN(w->edge.n_ready, (uint32_t)STREAMS_A_TURN);
 	for (; n && exits_turn(w) && w->sched.n_free >= TURN_SLOTS; n -= p.n_visits) {
