@@ -321,6 +321,10 @@ struct hash_key {
 uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len);
 /* The same for one 64-bit word, cheaper. */
 uint64_t hash_u64(const struct hash_key *key, uint64_t v);
+/* The same for n words side by side. Both arrays have room for the next multiple of HASH_LANES:
+ * what stands there is read and written. */
+#define HASH_LANES 8
+void hash_u64s(const struct hash_key *key, const uint64_t *v, unsigned n, uint64_t *hash);
 
 /* map: 64-bit key to 32-bit value, open addressing, keyed. Key 0 is not allowed. It begins small
  * and doubles, up to what max entries need: a doubling moves all entries at once (50 ns each). */
@@ -341,9 +345,10 @@ void map_fini(struct map *m);
 int map_put(struct map *m, uint64_t key, uint32_t value);
 /* The value, or SLOT_NONE. */
 uint32_t map_get(const struct map *m, uint64_t key);
-/* For many look-ups side by side: hash first, which asks for the entry, then get by that hash. */
-uint32_t map_hash(const struct map *m, uint64_t key);
-uint32_t map_get_hashed(const struct map *m, uint64_t key, uint32_t hash);
+/* For many look-ups side by side: hash first (arrays as for hash_u64s), which asks for the entries,
+ * then get by that hash. */
+void map_hash(const struct map *m, const uint64_t *keys, unsigned n, uint64_t *hash);
+uint32_t map_get_hashed(const struct map *m, uint64_t key, uint64_t hash);
 /* The value that was there, or SLOT_NONE. */
 uint32_t map_del(struct map *m, uint64_t key);
 

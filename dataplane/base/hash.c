@@ -1,14 +1,12 @@
 /* hash.c - SipHash-1-3, and the fixed-capacity map keyed with it. */
 #include "dataplane/base/base.h"
 
-static inline uint64_t rotl(uint64_t v, int n)
-{
-	return v << n | v >> (64 - n);
-}
-
 struct sip {
 	uint64_t a, b, c, d;
 };
+/* Eight states side by side, made for each width of register. */
+typedef uint64_t lanes __attribute__((vector_size(8 * HASH_LANES)));
+#define FOR_EACH_WIDTH __attribute__((target_clones("avx512f", "avx2", "default")))
 
 static inline struct sip sip_start(const struct hash_key *key)
 {
@@ -16,24 +14,26 @@ static inline struct sip sip_start(const struct hash_key *key)
 			     key->k[0] ^ 0x6c7967656e657261ull, key->k[1] ^ 0x7465646279746573ull};
 }
 
-static inline void sip_round(struct sip *s)
-{
-	s->a += s->b;
-	s->b = rotl(s->b, 13) ^ s->a;
-	s->a = rotl(s->a, 32);
-	s->c += s->d;
-	s->d = rotl(s->d, 16) ^ s->c;
-	s->a += s->d;
-	s->d = rotl(s->d, 21) ^ s->a;
-	s->c += s->b;
-	s->b = rotl(s->b, 17) ^ s->c;
-	s->c = rotl(s->c, 32);
-}
+#define ROTL(v, n) ((v) << (n) | (v) >> (64 - (n)))
+/* Of words or of lanes. */
+#define SIP_ROUND(a, b, c, d)                                                                      \
+	do {                                                                                       \
+		(a) += (b);                                                                        \
+		(b) = ROTL((b), 13) ^ (a);                                                         \
+		(a) = ROTL((a), 32);                                                               \
+		(c) += (d);                                                                        \
+		(d) = ROTL((d), 16) ^ (c);                                                         \
+		(a) += (d);                                                                        \
+		(d) = ROTL((d), 21) ^ (a);                                                         \
+		(c) += (b);                                                                        \
+		(b) = ROTL((b), 17) ^ (c);                                                         \
+		(c) = ROTL((c), 32);                                                               \
+	} while (0)
 
 static inline void sip_word(struct sip *s, uint64_t word)
 {
 	s->d ^= word;
-	sip_round(s);
+	SIP_ROUND(s->a, s->b, s->c, s->d);
 	s->a ^= word;
 }
 
@@ -41,7 +41,7 @@ static inline uint64_t sip_end(struct sip *s)
 {
 	s->c ^= 0xff;
 	for (int i = 0; i < 3; i++)
-		sip_round(s);
+		SIP_ROUND(s->a, s->b, s->c, s->d);
 	return s->a ^ s->b ^ s->c ^ s->d;
 }
 
@@ -61,13 +61,39 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t len)
 	return sip_end(&s);
 }
 
+#define LAST_OF_8 ((uint64_t)8 << 56) /* the last word behind eight bytes: only their number */
+
 uint64_t hash_u64(const struct hash_key *key, uint64_t v)
 {
 	struct sip s = sip_start(key);
 
 	sip_word(&s, v);
-	sip_word(&s, (uint64_t)8 << 56);
+	sip_word(&s, LAST_OF_8);
 	return sip_end(&s);
+}
+
+FOR_EACH_WIDTH void hash_u64s(const struct hash_key *key, const uint64_t *v, unsigned n,
+			      uint64_t *hash)
+{
+	const struct sip one = sip_start(key);
+	const lanes all = {0};
+
+	for (unsigned i = 0; i < n; i += HASH_LANES) {
+		lanes a = all + one.a, b = all + one.b, c = all + one.c, d = all + one.d, word;
+
+		memcpy(&word, v + i, sizeof(word));
+		d ^= word;
+		SIP_ROUND(a, b, c, d);
+		a ^= word;
+		d ^= LAST_OF_8;
+		SIP_ROUND(a, b, c, d);
+		a ^= LAST_OF_8;
+		c ^= 0xff;
+		for (int k = 0; k < 3; k++)
+			SIP_ROUND(a, b, c, d);
+		word = a ^ b ^ c ^ d;
+		memcpy(hash + i, &word, sizeof(word));
+	}
 }
 
 #define MAP_FIRST 1024
@@ -151,17 +177,16 @@ uint32_t map_get(const struct map *m, uint64_t key)
 	return e->key ? e->value : SLOT_NONE;
 }
 
-uint32_t map_hash(const struct map *m, uint64_t key)
+void map_hash(const struct map *m, const uint64_t *keys, unsigned n, uint64_t *hash)
 {
-	uint32_t hash = (uint32_t)hash_u64(&m->key, key);
-
-	__builtin_prefetch(&m->entries[hash & m->mask]);
-	return hash;
+	hash_u64s(&m->key, keys, n, hash);
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(&m->entries[hash[i] & m->mask]);
 }
 
-uint32_t map_get_hashed(const struct map *m, uint64_t key, uint32_t hash)
+uint32_t map_get_hashed(const struct map *m, uint64_t key, uint64_t hash)
 {
-	const struct map_entry *e = &m->entries[map_probe(m, key, hash & m->mask)];
+	const struct map_entry *e = &m->entries[map_probe(m, key, (uint32_t)hash & m->mask)];
 
 	return e->key ? e->value : SLOT_NONE;
 }

@@ -275,11 +275,19 @@ static void test_rng(void **state)
 static void test_hash(void **state)
 {
 	uint8_t word[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-	uint64_t v;
+	uint64_t v, many[24], hash[24];
 
 	memcpy(&v, word, 8);
 	assert_true(hash_bytes(&key, word, 8) == hash_u64(&key, v));
 	assert_true(hash_bytes(&key, word, 7) != hash_bytes(&key, word, 8));
+	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = v * i;
+	for (unsigned n = 0; n <= ARRAY_LEN(many); n++) {
+		memset(hash, 0, sizeof(hash));
+		hash_u64s(&key, many, n, hash);
+		for (unsigned i = 0; i < n; i++)
+			assert_true(hash[i] == hash_u64(&key, many[i]));
+	}
 }
 
 int main(void)

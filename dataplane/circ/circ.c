@@ -91,12 +91,13 @@ static void circ_fetch(const struct circs *c, wid id)
 void legs_find(const struct circs *c, uint32_t conn, const uint32_t *circ_id, unsigned n,
 	       uint32_t *leg)
 {
-	uint32_t hash[LEGS_ASKED];
+	uint64_t key[LEGS_ASKED] = {0}, hash[LEGS_ASKED];
 
 	for (unsigned i = 0; i < n; i++)
-		hash[i] = map_hash(&c->by_id, leg_key(conn, circ_id[i]));
+		key[i] = leg_key(conn, circ_id[i]);
+	map_hash(&c->by_id, key, n, hash);
 	for (unsigned i = 0; i < n; i++) {
-		leg[i] = map_get_hashed(&c->by_id, leg_key(conn, circ_id[i]), hash[i]);
+		leg[i] = map_get_hashed(&c->by_id, key[i], hash[i]);
 		if (leg[i] != SLOT_NONE) {
 			__builtin_prefetch(&c->leg[leg[i]]);
 			__builtin_prefetch(&c->leg_slots.gen[leg[i]]);
