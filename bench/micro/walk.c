@@ -36,7 +36,7 @@ static bool collect(void)
 	       add("net in", "net_in", 8, 1, 0) && add("tcp in", "tcp_in", 8, 1, copy) &&
 	       add("tcp read", "tcp read", 8, 1, 0) && add("tcp ack out", "tcp ack out", 8, 1, 0) &&
 	       add("tls open", "tls open", 8, 1, open) && add("link cut", "link_in", 31, 1, 0) &&
-	       add("circ look-up", "leg_find", 100, 1, 0) &&
+	       add("circ look-up", "legs_find", 100, 1, 0) &&
 	       add("onion", "onion_forward", 100, 1, micro_took("ctr", 100)) &&
 	       add("sched add", "sched add", 100, 1, 0) &&
 	       add("sched pick", "sched pick", 100, 1, 0) &&

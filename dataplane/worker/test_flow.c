@@ -185,7 +185,6 @@ static void test_goodput(void **state)
 			h.source = rows[i].total;
 			c = begun(house_link(&h), cc ? 31 : 0, DEST_SOURCE);
 			at_us = h.now_us;
-
 			assert_true(house_until(&h, &c->ended, 240000));
 			assert_int_equal(c->bytes_in, rows[i].total);
 			assert_true(c->hash_in == h.source_hash);
