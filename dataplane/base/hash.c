@@ -4,9 +4,8 @@
 struct sip {
 	uint64_t a, b, c, d;
 };
-/* Eight states side by side, made for each width of register. */
+/* Eight states side by side. */
 typedef uint64_t lanes __attribute__((vector_size(8 * HASH_LANES)));
-#define FOR_EACH_WIDTH __attribute__((target_clones("avx512f", "avx2", "default")))
 
 static inline struct sip sip_start(const struct hash_key *key)
 {

@@ -40,11 +40,12 @@ static void rx_copy(struct rte_mbuf *m, const uint8_t *p, uint32_t len)
 	m->pkt_len = m->data_len;
 }
 
-/* Behind bytes that wait a large one, while memory is not short: each is a few cold lines, and a
- * reader that is behind has many bytes to read. */
+/* Behind bytes that wait a large one: each is a few cold lines, and a reader that is behind has
+ * many bytes to read. While less than a quarter of the memory is used, so that streams leave the
+ * long records of links their share of the largest size (pool.c). */
 static struct rte_mbuf *raw_new(struct tcp *t, struct conn *c)
 {
-	bool large = c->rx.head && t->mem < t->cfg.max_mem / 2;
+	bool large = c->rx.head && t->mem < t->cfg.max_mem / 4;
 
 	return rx_new(t, c, large ? TCP_UNIT_MAX : RAW_CAP);
 }

@@ -293,7 +293,8 @@ static void memory_config(struct tcp_config *cfg, int side)
 		cfg->max_mem = max_mem;
 }
 
-/* Bytes whose reader is behind lie in few large buffers, in small ones when memory is short; read
+/* Bytes whose reader is behind lie in few large buffers, in small ones once a quarter of the
+ * memory is used; read
  * gives them whatever their cuts. */
 static void test_behind(void **state)
 {
@@ -302,7 +303,7 @@ static void test_behind(void **state)
 		uint32_t mem; /* of 40,000 bytes: buffers of 2,240 and 16,704 */
 	} rows[] = {
 		{32 << 20, 2240 + 3 * 16704},
-		{64 << 10, 2240 + 2 * 16704 + 2 * 2240},
+		{64 << 10, 2240 + 16704 + 10 * 2240},
 	};
 
 	(void)state;

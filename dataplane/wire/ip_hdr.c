@@ -15,11 +15,7 @@ void eth_build(uint8_t *p, const uint8_t dst[ETH_MAC], const uint8_t src[ETH_MAC
 }
 
 /* The halves of 64-bit words into a sum each: 2^32 of them fit, and no carry is needed in the loop.
- * Ports without checksums pass every payload through here, so it is made for each width of
- * register.
- */
-#define FOR_EACH_WIDTH __attribute__((target_clones("avx512f", "avx2", "default")))
-
+ * Ports without checksums pass every payload through here. */
 static inline uint64_t sum_fit(uint64_t sum)
 {
 	return (sum & UINT32_MAX) + (sum >> 32);
