@@ -174,11 +174,13 @@ static void circ_run(void *state, unsigned n)
 
 	for (unsigned i = 0; i < n; i += IDS_A_RECORD) {
 		uint32_t conn = (uint32_t)(l->at = (l->at + 7919) % (l->n / PER_CONN));
-		uint32_t id[IDS_A_RECORD], leg[IDS_A_RECORD];
+		uint32_t id[IDS_A_RECORD], leg[IDS_A_RECORD], of[IDS_A_RECORD];
 
-		for (uint32_t k = 0; k < IDS_A_RECORD; k++)
+		for (uint32_t k = 0; k < IDS_A_RECORD; k++) {
 			id[k] = 0x80000000u | (conn * PER_CONN + k % PER_CONN);
-		legs_find(&l->circs, conn, id, IDS_A_RECORD, leg);
+			of[k] = conn;
+		}
+		legs_find(&l->circs, of, id, IDS_A_RECORD, leg);
 		for (unsigned k = 0; k < IDS_A_RECORD; k++)
 			l->found += l->circs.leg[leg[k]].circ;
 	}

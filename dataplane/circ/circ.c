@@ -88,20 +88,18 @@ static void circ_fetch(const struct circs *c, wid id)
 	__builtin_prefetch(&c->circ_slots.gen[circ]);
 }
 
-void legs_find(const struct circs *c, uint32_t conn, const uint32_t *circ_id, unsigned n,
+void legs_find(const struct circs *c, const uint32_t *conn, const uint32_t *circ_id, unsigned n,
 	       uint32_t *leg)
 {
-	uint64_t key[LEGS_ASKED] = {0}, hash[LEGS_ASKED];
+	uint64_t key[LEGS_ASKED + HASH_LANES] = {0}, hash[LEGS_ASKED + HASH_LANES];
 
 	for (unsigned i = 0; i < n; i++)
-		key[i] = leg_key(conn, circ_id[i]);
+		key[i] = leg_key(conn[i], circ_id[i]);
 	map_hash(&c->by_id, key, n, hash);
 	for (unsigned i = 0; i < n; i++) {
 		leg[i] = map_get_hashed(&c->by_id, key[i], hash[i]);
-		if (leg[i] != SLOT_NONE) {
-			__builtin_prefetch(&c->leg[leg[i]]);
-			__builtin_prefetch(&c->leg_slots.gen[leg[i]]);
-		}
+		if (leg[i] != SLOT_NONE)
+			leg_fetch(c, leg[i]);
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (leg[i] != SLOT_NONE)

@@ -107,6 +107,11 @@ static inline uint32_t slots_in_use(const struct sched *s)
 void sched_conn_start(struct sched *s, uint32_t conn);
 /* A leg begins to wait on its conn: call once before its first cell. */
 void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
+/* Asks for a leg's line, to which a cell will be added. */
+static inline void sched_leg_fetch(const struct sched *s, uint32_t leg)
+{
+	__builtin_prefetch(&s->leg[leg], 1);
+}
 /* Queues a filled slot (head and payload) behind the leg's others. The queue's length after it. */
 uint32_t sched_add(struct sched *s, uint32_t leg, uint32_t slot, uint64_t now_us);
 /* Its edge waits: sched_pick says once when no more than cellq_low cells are queued. */

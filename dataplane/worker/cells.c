@@ -234,6 +234,20 @@ static void fetch_streams(struct worker *w, const struct walk *k, uint32_t strea
 			edge_fetch(&w->edge, stream[i]);
 }
 
+/* What the cells of a batch will touch of the legs they leave by, fetched while the onion runs. */
+static void fetch_legs(struct worker *w, const struct walk *k, enum circ_side side)
+{
+	for (unsigned i = 0; i < k->n; i++) {
+		wid id = w->circs.circ[k->item[i].circ].leg[side];
+		uint32_t leg = wid_index(id);
+
+		if (!id || wid_worker(id) != w->index)
+			continue;
+		leg_fetch(&w->circs, leg);
+		sched_leg_fetch(&w->sched, leg);
+	}
+}
+
 static void flush_forward(struct worker *w)
 {
 	struct walk *k = &w->fwd;
@@ -241,6 +255,7 @@ static void flush_forward(struct worker *w)
 	uint32_t stream[BATCH];
 
 	fetch_streams(w, k, stream);
+	fetch_legs(w, k, SIDE_N);
 	k->n = 0;
 	onion_forward(&w->onion, k->item, n);
 	for (unsigned i = 0; i < n; i++)
@@ -268,6 +283,7 @@ static void flush_back(struct worker *w)
 	struct walk *k = &w->back;
 	unsigned n = k->n;
 
+	fetch_legs(w, k, SIDE_P);
 	k->n = 0;
 	onion_back(&w->onion, k->item, n);
 	for (unsigned i = 0; i < n; i++) {

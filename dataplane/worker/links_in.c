@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define READ_AHEAD 2 /* links whose keys are under way while a record is opened */
+
 /* While control handshakes: the record goes up as it is, and is kept for the hand-over. */
 static void record_up(struct worker *w, uint32_t conn, const uint8_t *record, uint32_t len)
 {
@@ -140,50 +142,81 @@ static void (*const acts[])(struct worker *, uint32_t conn, const struct cell *)
 	[LINK_VIOLATE] = on_violation,
 };
 
-/* The cells of an open link. What is no relay cell waits for those before it to be through. */
-static void cells_in(struct worker *w, uint32_t conn, const struct cell *cells, unsigned n)
+/* The cells of open links that have come, looked up side by side. What is no relay cell waits for
+ * those before it to be through. */
+static void came_in(struct worker *w)
 {
-	uint32_t circ_id[LINK_CELLS_MAX], leg[LINK_CELLS_MAX];
+	struct came *k = &w->came;
+	uint32_t circ_id[LEGS_ASKED], leg[LEGS_ASKED];
 
-	link_count_in(&w->links, link_of(&w->links, conn), n);
-	for (unsigned i = 0; i < n; i++)
-		circ_id[i] = cells[i].circ_id;
-	legs_find(&w->circs, conn, circ_id, n, leg);
-	for (unsigned i = 0; i < n && !w->conn[conn].shut; i++) {
-		enum link_act act = link_act_of(cells[i].command);
+	for (unsigned i = 0; i < k->n; i++)
+		circ_id[i] = k->cell[i].circ_id;
+	legs_find(&w->circs, k->conn, circ_id, k->n, leg);
+	for (unsigned i = 0; i < k->n; i++) {
+		const struct cell *c = &k->cell[i];
+		enum link_act act = link_act_of(c->command);
 
+		if (UNLIKELY(w->conn[k->conn[i]].shut))
+			continue;
 		if (LIKELY(act == LINK_RELAY)) {
-			on_relay(w, conn, &cells[i], leg[i]);
+			on_relay(w, k->conn[i], c, leg[i]);
 			continue;
 		}
 		cells_flush(w);
-		acts[act](w, conn, &cells[i]);
+		acts[act](w, k->conn[i], c);
 	}
+	k->n = 0;
 }
-_Static_assert(LINK_CELLS_MAX <= LEGS_ASKED, "all cells of a record are looked up at once");
 
-/* Plaintext of a link: cut into cells, each to its place. */
-static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
+/* All the way: afterwards nothing points into records. */
+static void came_flush(struct worker *w)
 {
-	struct cell cells[LINK_CELLS_MAX];
-	struct link *k = link_of(&w->links, conn);
-	bool open = k->state == LINK_OPEN;
-	int n;
+	came_in(w);
+	cells_flush(w);
+}
 
-	link_heard(&w->links, conn, w->now_us);
-	n = link_in(&w->links, conn, data, len, cells);
+/* Plaintext of an open link: its cells join those that have come. */
+static void plain_open(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
+{
+	struct came *k = &w->came;
+	int n = link_in(&w->links, conn, data, len, &k->cell[k->n]);
 
 	if (n < 0) {
 		count(w->counts, link_broken);
 		link_shut(w, conn, CTL_WHY_PROTOCOL);
 		return;
 	}
-	if (open)
-		cells_in(w, conn, cells, (unsigned)n);
-	for (int i = 0; i < n && !open && !w->conn[conn].shut; i++)
+	link_count_in(&w->links, link_of(&w->links, conn), (unsigned)n);
+	while (n--)
+		k->conn[k->n++] = conn;
+	if (k->n >= BATCH)
+		came_in(w);
+}
+
+/* The same before CONN_READY: control's. */
+static void plain_early(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
+{
+	struct cell cells[LINK_CELLS_MAX];
+	int n = link_in(&w->links, conn, data, len, cells);
+
+	if (n < 0) {
+		count(w->counts, link_broken);
+		link_shut(w, conn, CTL_WHY_PROTOCOL);
+		return;
+	}
+	for (int i = 0; i < n && !w->conn[conn].shut; i++)
 		cell_up(w, conn, &cells[i]);
-	if (k->state == LINK_HELD)
+	if (link_of(&w->links, conn)->state == LINK_HELD)
 		tcp_hold(w->tcp, conn, true);
+}
+
+static void plain_in(struct worker *w, uint32_t conn, uint8_t *data, size_t len)
+{
+	link_heard(&w->links, conn, w->now_us);
+	if (link_of(&w->links, conn)->state == LINK_OPEN)
+		plain_open(w, conn, data, len);
+	else
+		plain_early(w, conn, data, len);
 }
 
 /* One record through TLS and on. */
@@ -225,7 +258,7 @@ void link_replay_records(struct worker *w, uint32_t conn, uint8_t *data, size_t 
 			break;
 		memcpy(copy + 64, data + at, size);
 		record_in(w, conn, copy + 64, size);
-		cells_flush(w);
+		came_flush(w);
 		free(copy);
 		at += size;
 	}
@@ -240,7 +273,7 @@ void link_replay_cells(struct worker *w, uint32_t conn)
 	for (size_t at = 0; at < len && !w->conn[conn].shut; at += n) {
 		n = MIN(len - at, (size_t)TLS_PAYLOAD_MAX);
 		plain_in(w, conn, data + at, n);
-		cells_flush(w); /* cells lie in data and in the link's stash */
+		came_flush(w); /* cells lie in data and in the link's stash */
 	}
 	free(data);
 }
@@ -275,12 +308,14 @@ static bool link_read_one(struct worker *w, uint32_t conn, size_t *bytes)
 	return true;
 }
 
-/* What opening a record of this link will touch, asked for while another's is opened. */
-static void link_fetch(const struct worker *w, uint32_t conn)
+/* Asks for what opening a record of this link will touch; returns the link behind it. */
+static uint32_t fetch_ahead(const struct worker *w, uint32_t conn)
 {
-	__builtin_prefetch(&w->conn[conn]);
+	if (conn == SLOT_NONE)
+		return SLOT_NONE;
 	__builtin_prefetch(&w->links.col[conn]);
 	tls_prefetch(&w->tls, conn, true);
+	return w->conn[conn].next_read;
 }
 
 static uint32_t pop_reading(struct worker *w)
@@ -309,17 +344,18 @@ static bool may_read(struct worker *w, size_t bytes)
  * the buffers go back. */
 static unsigned read_pass(struct worker *w, size_t *bytes)
 {
-	uint32_t open[BATCH], n = 0, tries = 0;
+	uint32_t open[BATCH], n = 0, tries = 0, ahead = w->read_head;
 
+	for (unsigned i = 0; i < READ_AHEAD; i++)
+		ahead = fetch_ahead(w, ahead);
 	while (n < BATCH && tries++ < BATCH && may_read(w, *bytes)) {
 		uint32_t conn = pop_reading(w);
 
-		if (w->read_head != SLOT_NONE)
-			link_fetch(w, w->read_head);
+		ahead = fetch_ahead(w, ahead);
 		if (link_read_one(w, conn, bytes))
 			open[n++] = conn;
 	}
-	cells_flush(w);
+	came_flush(w);
 	for (uint32_t i = 0; i < n; i++) {
 		tcp_take(w->tcp, open[i], TCP_UNIT_MAX);
 		link_want_read(w, open[i]);

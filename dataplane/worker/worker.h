@@ -49,6 +49,14 @@ struct begins {
 	uint32_t left, at_s; /* at_s 0: never asked, all is left */
 };
 
+/* Cells that were cut from the records of open links and are not yet looked at. */
+struct came {
+	unsigned n;
+	struct cell cell[LEGS_ASKED];
+	uint32_t conn[LEGS_ASKED];
+};
+_Static_assert(LEGS_ASKED >= BATCH + LINK_CELLS_MAX, "one more record fits while a batch does not");
+
 /* A relay cell on its way through the onion. */
 struct walk {
 	unsigned n;
@@ -138,6 +146,7 @@ struct worker {
 	struct begins *begins; /* by circuit, then by set */
 	struct conn *conn;
 	uint32_t read_head, read_tail; /* links with records to open */
+	struct came came;
 	struct walk fwd, back;
 	struct held held;
 	struct walk said; /* messages of ours that leave with the batch */
