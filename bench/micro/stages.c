@@ -271,7 +271,7 @@ static void *sched_make(uint64_t size)
 	for (uint32_t i = 0; i < cf.n_conns; i++)
 		sched_conn_start(&q->sched, i);
 	for (uint32_t i = 0; i < size; i++)
-		sched_leg_start(&q->sched, i, i / PER_CONN);
+		must(sched_leg_start(&q->sched, i, i / PER_CONN));
 	for (uint32_t i = 0; i < size * IN_QUEUES; i++)
 		sched_add(&q->sched, (uint32_t)(i % size), slot_take(&q->sched), q->now_us);
 	return q;

@@ -1,6 +1,8 @@
 /* sched.c - slots, queues, and the lists of what may go next on each link. */
 #include "dataplane/sched/sched.h"
 
+#include <stdlib.h>
+
 #include "dataplane/sched/internal.h"
 
 int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
@@ -12,21 +14,25 @@ int sched_init(struct sched *s, const struct sched_config *cf, uint64_t now_us)
 	s->slots = column_new(cf->n_slots, sizeof(*s->slots));
 	s->free_slots = column_new(cf->n_slots, sizeof(*s->free_slots));
 	s->leg = column_new(cf->n_legs, sizeof(*s->leg));
+	s->heap_at = column_new(cf->n_legs, sizeof(*s->heap_at));
 	s->conn = column_new(cf->n_conns, sizeof(*s->conn));
-	if (!s->slots || !s->free_slots || !s->leg || !s->conn) {
+	if (!s->slots || !s->free_slots || !s->leg || !s->heap_at || !s->conn) {
 		sched_fini(s);
 		return ERR_FULL;
 	}
 	s->n_free = cf->n_slots;
-	ewma_half_life(s);
+	ewma_half_life(s, now_us);
 	return 0;
 }
 
 void sched_fini(struct sched *s)
 {
+	for (uint32_t i = 0; i < s->n_conns; i++)
+		free(s->conn[i].below);
 	column_free(s->slots, s->cf.n_slots, sizeof(*s->slots));
 	column_free(s->free_slots, s->cf.n_slots, sizeof(*s->free_slots));
 	column_free(s->leg, s->cf.n_legs, sizeof(*s->leg));
+	column_free(s->heap_at, s->cf.n_legs, sizeof(*s->heap_at));
 	column_free(s->conn, s->cf.n_conns, sizeof(*s->conn));
 	*s = (struct sched) {0};
 }
@@ -53,13 +59,13 @@ void slot_give(struct sched *s, uint32_t slot)
 
 static bool conn_has_work(const struct sched_conn *c)
 {
-	return c->root != SLOT_NONE || c->own_head != SLOT_NONE || c->destroy_head != SLOT_NONE;
+	return c->n_waiting || c->own_head != SLOT_NONE || c->destroy_head != SLOT_NONE;
 }
 
 static bool conn_is_due(const struct sched *s, const struct sched_conn *c)
 {
 	return c->n_cells >= CELLS_A_RECORD || c->n_own ||
-	       s->now_us - c->served_us >= s->interval_us;
+	       (uint32_t)s->now_us - c->served_us >= s->interval_us;
 }
 
 static void list_add(struct sched *s, enum sched_list_id id, uint32_t conn)
@@ -124,7 +130,7 @@ void sched_begin(struct sched *s, uint64_t now_us, uint64_t interval_us)
 
 void sched_served(struct sched *s, uint32_t conn)
 {
-	s->conn[conn].served_us = s->now_us;
+	s->conn[conn].served_us = (uint32_t)s->now_us;
 	if (s->conn[conn].list == SCHED_NONE)
 		return; /* put to sleep while it was served: TCP has no room */
 	sched_sleep(s, conn);
@@ -133,8 +139,8 @@ void sched_served(struct sched *s, uint32_t conn)
 
 void sched_conn_start(struct sched *s, uint32_t conn)
 {
-	s->conn[conn] = (struct sched_conn) {.root = SLOT_NONE,
-					     .own_head = SLOT_NONE,
+	s->n_conns = MAX(s->n_conns, conn + 1);
+	s->conn[conn] = (struct sched_conn) {.own_head = SLOT_NONE,
 					     .own_tail = SLOT_NONE,
 					     .destroy_head = SLOT_NONE,
 					     .destroy_tail = SLOT_NONE,
@@ -142,15 +148,23 @@ void sched_conn_start(struct sched *s, uint32_t conn)
 					     .prev = SLOT_NONE};
 }
 
-void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
+int sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn)
 {
+	struct sched_conn *c = &s->conn[conn];
+
+	if (heap_reserve(c, c->n_legs + 1) < 0)
+		return ERR_FULL;
+	c->n_legs++;
 	s->n_legs = MAX(s->n_legs, leg + 1);
-	s->leg[leg] = (struct sched_leg) {.head = SLOT_NONE,
-					  .tail = SLOT_NONE,
-					  .conn = conn,
-					  .child = SLOT_NONE,
-					  .sibling = SLOT_NONE,
-					  .next_destroy = SLOT_NONE};
+	s->leg[leg] = (struct sched_leg) {
+		.head = SLOT_NONE, .tail = SLOT_NONE, .conn = conn, .next_destroy = SLOT_NONE};
+	return 0;
+}
+
+void sched_leg_stop(struct sched *s, uint32_t leg)
+{
+	sched_leg_clear(s, leg);
+	s->conn[s->leg[leg].conn].n_legs--;
 }
 
 uint32_t sched_add(struct sched *s, uint32_t leg, uint32_t slot, uint64_t now_us)
@@ -240,6 +254,7 @@ void sched_conn_clear(struct sched *s, uint32_t conn)
 		slot_give(s, slot);
 	}
 	sched_sleep(s, conn);
+	free(c->below);
 	sched_conn_start(s, conn);
 }
 
@@ -250,12 +265,12 @@ uint32_t sched_waiting(const struct sched *s, uint32_t conn)
 	return c->n_cells + c->n_own + (c->destroy_head != SLOT_NONE);
 }
 
-/* The first cell of a queue, taken out. */
+/* The first cell of a queue, taken out. The last one is not even looked at: it is cold. */
 static uint32_t pop(struct sched *s, uint32_t *head, uint32_t *tail)
 {
 	uint32_t slot = *head;
 
-	*head = slot_at(s, slot)->next;
+	*head = slot == *tail ? SLOT_NONE : slot_at(s, slot)->next;
 	if (*head == SLOT_NONE)
 		*tail = SLOT_NONE;
 	else /* it has waited, so it is cold, and its turn comes soon */
@@ -278,11 +293,10 @@ static void pick_destroy(struct sched *s, struct sched_conn *c, struct sched_pic
 static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick)
 {
 	struct sched_conn *c = &s->conn[conn];
-	uint32_t leg = c->root;
+	uint32_t leg = (uint32_t)c->root;
 	struct sched_leg *k = &s->leg[leg];
 	double weight;
 
-	heap_remove(s, conn, leg);
 	*pick = (struct sched_pick) {pop(s, &k->head, &k->tail), leg, false, 0};
 	k->n--;
 	if (UNLIKELY(k->watched) && k->n <= s->cf.params[CTL_PARAM_CELLQ_LOW]) {
@@ -294,7 +308,9 @@ static void pick_data(struct sched *s, uint32_t conn, uint64_t now_us, struct sc
 	c->n_cells--;
 	c->destroyed = 0;
 	if (k->n)
-		heap_add(s, conn, leg);
+		heap_sink(s, conn, leg);
+	else
+		heap_remove(s, conn, leg);
 }
 
 bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick)
@@ -305,9 +321,9 @@ bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pi
 		*pick = (struct sched_pick) {pop(s, &c->own_head, &c->own_tail), SLOT_NONE, false,
 					     0};
 		c->n_own--;
-	} else if (c->destroy_head != SLOT_NONE && !(c->destroyed && c->root != SLOT_NONE)) {
+	} else if (c->destroy_head != SLOT_NONE && !(c->destroyed && c->n_waiting)) {
 		pick_destroy(s, c, pick);
-	} else if (c->root != SLOT_NONE) {
+	} else if (c->n_waiting) {
 		pick_data(s, conn, now_us, pick);
 	} else {
 		sched_sleep(s, conn);

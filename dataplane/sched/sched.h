@@ -27,9 +27,8 @@ struct sched_leg {
 	uint32_t n;
 	uint32_t conn;
 	double sent; /* cells sent, each weighed by 2^(time / half-life): less goes first */
-	uint32_t child, sibling, prev; /* pairing heap of the conn's waiting legs */
 	uint32_t next_destroy;
-	uint8_t waiting; /* in the heap */
+	uint8_t waiting; /* in its conn's heap */
 	uint8_t destroy; /* a DESTROY waits, for this reason */
 	uint8_t destroy_reason;
 	uint8_t watched; /* its edge waits for room in the queue */
@@ -46,16 +45,20 @@ struct sched_list {
 	uint32_t head, tail;
 };
 struct sched_conn {
-	uint32_t root; /* of the heap of waiting legs */
-	uint32_t own_head, own_tail, n_own;
+	_Alignas(CACHE_LINE) uint64_t root; /* heap of waiting legs: heap.c */
+	uint64_t *below;
+	uint32_t cap, n_waiting;
+	uint32_t n_legs;  /* begun on it: as many may wait */
+	uint32_t n_cells; /* waiting in legs */
+	uint32_t own_head, own_tail;
 	uint32_t destroy_head, destroy_tail;
-	uint32_t n_cells;    /* waiting in legs */
 	uint32_t next, prev; /* in its list */
-	uint64_t served_us;
+	uint16_t n_own;
 	uint8_t list;	   /* enum sched_list_id */
 	uint8_t destroyed; /* the last cell was a DESTROY: data goes next */
-	uint8_t _pad[6];
+	uint32_t served_us; /* it wraps: a link may wait its interval once an hour for that */
 };
+_Static_assert(sizeof(struct sched_conn) == CACHE_LINE, "one line for a link that is served");
 
 struct sched_config {
 	uint32_t n_conns, n_legs, n_slots;
@@ -67,8 +70,9 @@ struct sched {
 	struct slot *slots;
 	uint32_t *free_slots, n_free, n_touched;
 	struct sched_leg *leg;
-	uint32_t n_legs; /* the first ones were ever in use */
+	uint32_t *heap_at; /* by leg: where it stands in its conn's heap */
 	struct sched_conn *conn;
+	uint32_t n_legs, n_conns; /* the first ones were ever in use */
 	struct sched_list list[N_SCHED_LISTS];
 	uint64_t now_us, interval_us; /* of sched_begin */
 	uint64_t epoch_us;	      /* time 0 of the weights */
@@ -105,8 +109,10 @@ static inline uint32_t slots_in_use(const struct sched *s)
 /* ---- in ---- */
 /* A conn begins, with nothing that waits: call once before anything else of it. */
 void sched_conn_start(struct sched *s, uint32_t conn);
-/* A leg begins to wait on its conn: call once before its first cell. */
-void sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
+/* A leg begins to wait on its conn: call once before its first cell. ERR_FULL without memory. */
+int sched_leg_start(struct sched *s, uint32_t leg, uint32_t conn);
+/* It ends: its cells are dropped. */
+void sched_leg_stop(struct sched *s, uint32_t leg);
 /* Asks for a leg's line, to which a cell will be added. */
 static inline void sched_leg_fetch(const struct sched *s, uint32_t leg)
 {

@@ -61,7 +61,7 @@ static void leg_release(struct worker *w, uint32_t leg)
 {
 	struct link *k = link_of(&w->links, w->circs.leg[leg].conn);
 
-	sched_leg_clear(&w->sched, leg);
+	sched_leg_stop(&w->sched, leg);
 	leg_free(&w->circs, leg);
 	if (k->n_legs)
 		k->n_legs--;

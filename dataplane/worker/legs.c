@@ -40,14 +40,15 @@ void on_leg_make(struct worker *w, wid circ, wid conn_id, uint8_t command, const
 	k = link_of(&w->links, conn);
 	leg = leg_draw(&w->circs, conn, k->initiator, circ, SIDE_N, &w->rng);
 	slot = leg == SLOT_NONE ? SLOT_NONE : slot_take(&w->sched);
-	if (slot == SLOT_NONE) {
+	if (slot == SLOT_NONE || sched_leg_start(&w->sched, leg, conn) < 0) {
+		if (slot != SLOT_NONE)
+			slot_give(&w->sched, slot);
 		if (leg != SLOT_NONE)
 			leg_free(&w->circs, leg);
 		leg_refuse(w, circ, DESTROY_RESOURCELIMIT);
 		return;
 	}
 	k->n_legs++;
-	sched_leg_start(&w->sched, leg, conn);
 	if (here(w, circ))
 		on_leg_made(w, circ, leg_id_of(&w->circs, leg));
 	else

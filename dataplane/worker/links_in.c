@@ -59,8 +59,11 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 	leg = leg_new(&w->circs, conn, c->circ_id, WID_NONE, SIDE_P);
 	if (leg == SLOT_NONE)
 		return; /* out of legs: nothing to remember a DESTROY by */
+	if (sched_leg_start(&w->sched, leg, conn) < 0) {
+		leg_free(&w->circs, leg);
+		return;
+	}
 	k->n_legs++;
-	sched_leg_start(&w->sched, leg, conn);
 	if (create_denied(w, conn)) {
 		count(w->counts, circ_create_denied);
 		leg_destroy(w, leg, DESTROY_RESOURCELIMIT);
