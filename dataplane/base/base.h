@@ -57,11 +57,16 @@ struct slots {
 	uint32_t n_touched; /* were ever in use: the first ones */
 	uint32_t free_head, free_tail;
 	unsigned worker;
-	uint32_t *gen;	/* odd: in use; even: free */
-	uint32_t *next; /* free list */
+	uint32_t *gen;	 /* the first; odd: in use, even: free */
+	uint32_t stride; /* from one to the next, in words */
+	uint32_t *next;	 /* free list */
 };
 /* 0, or ERR_FULL when memory is short. n at most 2^24. */
 int slots_init(struct slots *s, unsigned worker, uint32_t n);
+/* The same where generations stand in the rows of a column, so that a look at a row is one line.
+ * gen: the first row's, 0 as memory begins; row_len a multiple of 4. The column is the caller's and
+ * outlives the slots, and whoever writes a row leaves its generation alone. */
+int slots_init_in(struct slots *s, unsigned worker, uint32_t n, uint32_t *gen, size_t row_len);
 void slots_fini(struct slots *s);
 /* An index, or SLOT_NONE when all are in use. */
 uint32_t slots_take(struct slots *s);
@@ -70,13 +75,17 @@ static inline bool slots_full(const struct slots *s)
 {
 	return s->n_used == s->n;
 }
+static inline uint32_t *slots_gen(const struct slots *s, uint32_t index)
+{
+	return &s->gen[(size_t)index * s->stride];
+}
 static inline bool slots_live(const struct slots *s, uint32_t index)
 {
-	return index < s->n && (s->gen[index] & 1);
+	return index < s->n && (*slots_gen(s, index) & 1);
 }
 static inline wid slots_id(const struct slots *s, uint32_t index)
 {
-	return wid_make(s->worker, index, s->gen[index]);
+	return wid_make(s->worker, index, *slots_gen(s, index));
 }
 /* The index behind an id that came over the wall or the mesh; SLOT_NONE when it is of another
  * worker, free, or of another generation. */
@@ -84,7 +93,8 @@ static inline uint32_t slots_check(const struct slots *s, wid id)
 {
 	uint32_t index = wid_index(id);
 
-	if (wid_worker(id) != s->worker || !slots_live(s, index) || s->gen[index] != (uint32_t)id)
+	if (wid_worker(id) != s->worker || !slots_live(s, index) ||
+	    *slots_gen(s, index) != (uint32_t)id)
 		return SLOT_NONE;
 	return index;
 }

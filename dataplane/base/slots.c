@@ -36,12 +36,15 @@ void column_free(void *column, size_t n, size_t size)
 		munmap(column, bytes ? bytes : 1);
 }
 
-int slots_init(struct slots *s, unsigned worker, uint32_t n)
+static int init(struct slots *s, unsigned worker, uint32_t n, uint32_t *gen, size_t row_len)
 {
-	*s = (struct slots) {
-		.n = n, .worker = worker, .free_head = SLOT_NONE, .free_tail = SLOT_NONE};
-	s->gen = column_new(n, sizeof(*s->gen));
-	s->next = column_new(n, sizeof(*s->next));
+	*s = (struct slots) {.n = n,
+			     .worker = worker,
+			     .free_head = SLOT_NONE,
+			     .free_tail = SLOT_NONE,
+			     .gen = gen,
+			     .stride = (uint32_t)(row_len / sizeof(*gen)),
+			     .next = column_new(n, sizeof(*s->next))};
 	if (!s->gen || !s->next || n > 1u << 24) {
 		slots_fini(s);
 		return ERR_FULL;
@@ -49,9 +52,20 @@ int slots_init(struct slots *s, unsigned worker, uint32_t n)
 	return 0;
 }
 
+int slots_init(struct slots *s, unsigned worker, uint32_t n)
+{
+	return init(s, worker, n, column_new(n, sizeof(*s->gen)), sizeof(*s->gen));
+}
+
+int slots_init_in(struct slots *s, unsigned worker, uint32_t n, uint32_t *gen, size_t row_len)
+{
+	return init(s, worker, n, gen, row_len);
+}
+
 void slots_fini(struct slots *s)
 {
-	column_free(s->gen, s->n, sizeof(*s->gen));
+	if (s->stride == 1) /* no row of a column is so short */
+		column_free(s->gen, s->n, sizeof(*s->gen));
 	column_free(s->next, s->n, sizeof(*s->next));
 	*s = (struct slots) {0};
 }
@@ -69,7 +83,7 @@ uint32_t slots_take(struct slots *s)
 		if (s->free_head == SLOT_NONE)
 			s->free_tail = SLOT_NONE;
 	}
-	s->gen[index]++; /* even to odd */
+	++*slots_gen(s, index); /* even to odd */
 	s->n_used++;
 	return index;
 }
@@ -78,7 +92,7 @@ void slots_give(struct slots *s, uint32_t index)
 {
 	if (!slots_live(s, index))
 		return;
-	s->gen[index]++; /* odd to even; wraps over the even 0, which no id carries */
+	++*slots_gen(s, index); /* odd to even; wraps over the even 0, which no id carries */
 	s->next[index] = SLOT_NONE;
 	if (s->free_tail == SLOT_NONE)
 		s->free_head = index;

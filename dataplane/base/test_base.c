@@ -10,13 +10,22 @@
 
 static const struct hash_key key = {{0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull}};
 
+/* Generations in a column of their own, and in the rows of another. */
 static void test_slots(void **state)
 {
+	struct {
+		uint64_t other;
+		uint32_t gen, more;
+	} rows[2] = {{1, 0, 1}, {1, 0, 1}};
+	bool in_rows = *state;
 	struct slots s;
 	uint32_t a, b;
 	wid id;
 
-	assert_int_equal(slots_init(&s, 3, 2), 0);
+	if (in_rows)
+		assert_int_equal(slots_init_in(&s, 3, 2, &rows->gen, sizeof(*rows)), 0);
+	else
+		assert_int_equal(slots_init(&s, 3, 2), 0);
 	a = slots_take(&s);
 	b = slots_take(&s);
 	assert_int_not_equal(a, b);
@@ -32,6 +41,11 @@ static void test_slots(void **state)
 	assert_int_equal(slots_check(&s, id), SLOT_NONE); /* the next user is another */
 	assert_int_equal(slots_check(&s, WID_NONE), SLOT_NONE);
 	assert_int_equal(slots_check(&s, slots_id(&s, b) ^ (1ull << 56)), SLOT_NONE);
+	if (in_rows) {
+		assert_int_equal(rows[a].gen, 3);
+		assert_int_equal(rows[b].gen, 1);
+		assert_true(rows[0].other + rows[0].more + rows[1].other + rows[1].more == 4);
+	}
 	slots_fini(&s);
 }
 
@@ -293,7 +307,7 @@ static void test_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slots),	      cmocka_unit_test(test_slots_rest),
+		cmocka_unit_test(test_slots), cmocka_unit_test_prestate(test_slots, "in rows"),	      cmocka_unit_test(test_slots_rest),
 		cmocka_unit_test(test_map_grows),     cmocka_unit_test(test_map),
 		cmocka_unit_test(test_wheel),	      cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_reader_writer), cmocka_unit_test(test_addr),

@@ -11,8 +11,9 @@ int circs_init(struct circs *c, unsigned worker, uint32_t n_circs, uint32_t n_le
 	c->conn_legs = column_new(n_conns, sizeof(*c->conn_legs));
 	c->conn_pending = column_new(n_conns, sizeof(*c->conn_pending));
 	if (!c->circ || !c->leg || !c->tag || !c->conn_legs || !c->conn_pending ||
-	    slots_init(&c->circ_slots, worker, n_circs) < 0 ||
-	    slots_init(&c->leg_slots, worker, n_legs) < 0 || map_init(&c->by_id, n_legs, key) < 0) {
+	    slots_init_in(&c->circ_slots, worker, n_circs, &c->circ->gen, sizeof(*c->circ)) < 0 ||
+	    slots_init_in(&c->leg_slots, worker, n_legs, &c->leg->gen, sizeof(*c->leg)) < 0 ||
+	    map_init(&c->by_id, n_legs, key) < 0) {
 		circs_fini(c);
 		return ERR_FULL;
 	}
@@ -38,7 +39,10 @@ uint32_t circ_new(struct circs *c, enum circ_state state, uint32_t conn)
 
 	if (i == SLOT_NONE)
 		return SLOT_NONE;
-	c->circ[i] = (struct circ) {.conn = conn, .streams = SLOT_NONE, .padding = SLOT_NONE};
+	c->circ[i] = (struct circ) {.conn = conn,
+				    .streams = SLOT_NONE,
+				    .padding = SLOT_NONE,
+				    .gen = c->circ[i].gen};
 	circ_set_state(c, i, state);
 	return i;
 }
@@ -72,20 +76,17 @@ uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enu
 		slots_give(&c->leg_slots, i);
 		return SLOT_NONE;
 	}
-	c->leg[i] = (struct leg) {circ, conn, circ_id, first, SLOT_NONE, (uint8_t)side, {0}};
+	c->leg[i] = (struct leg) {.circ = circ,
+				  .conn = conn,
+				  .circ_id = circ_id,
+				  .next = first,
+				  .prev = SLOT_NONE,
+				  .gen = c->leg[i].gen,
+				  .side = (uint8_t)side};
 	if (first != SLOT_NONE)
 		c->leg[first].prev = i;
 	c->conn_legs[conn] = i + 1;
 	return i;
-}
-
-/* A circuit's row and its generation, which are looked at together. */
-static void circ_fetch(const struct circs *c, wid id)
-{
-	uint32_t circ = wid_index(id);
-
-	__builtin_prefetch(&c->circ[circ]);
-	__builtin_prefetch(&c->circ_slots.gen[circ]);
 }
 
 void legs_find(const struct circs *c, const uint32_t *conn, const uint32_t *circ_id, unsigned n,
@@ -103,7 +104,7 @@ void legs_find(const struct circs *c, const uint32_t *conn, const uint32_t *circ
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (leg[i] != SLOT_NONE)
-			circ_fetch(c, c->leg[leg[i]].circ);
+			__builtin_prefetch(&c->circ[wid_index(c->leg[leg[i]].circ)]);
 }
 
 uint32_t leg_draw(struct circs *c, uint32_t conn, bool initiator, wid circ, enum circ_side side,

@@ -17,9 +17,11 @@ struct leg {
 	wid circ; /* its circuit, perhaps on another worker; 0: only the DESTROY is still to go */
 	uint32_t conn, circ_id;
 	uint32_t next, prev; /* legs of the same conn */
+	uint32_t gen;	     /* of its slot */
 	uint8_t side;
-	uint8_t _pad[7];
+	uint8_t _pad[3];
 };
+_Static_assert(sizeof(struct leg) == 32, "two to a line, and none on two");
 
 enum circ_state {
 	CIRC_FREE,
@@ -37,7 +39,7 @@ enum circ_asked {
 };
 
 struct circ {
-	wid leg[2];	 /* by side; 0: none */
+	_Alignas(CACHE_LINE) wid leg[2]; /* by side; 0: none */
 	wid splice;	 /* the other circuit of a rendezvous; 0: none */
 	uint32_t serial; /* of the extend in progress; moves on when that is void */
 	uint32_t conn;	 /* of the P leg (of the N leg when CIRC_ORIGIN) */
@@ -49,7 +51,9 @@ struct circ {
 	uint8_t tied : 2;  /* what it is to a conflux set: enum cfx_tie_state */
 	uint32_t streams;  /* head of the list in edge/ */
 	uint32_t padding;  /* row in padding/; SLOT_NONE: never asked for any */
+	uint32_t gen;	   /* of its slot */
 };
+_Static_assert(sizeof(struct circ) == CACHE_LINE, "one line for a cell that passes");
 
 struct circs {
 	struct slots circ_slots, leg_slots;
@@ -100,11 +104,10 @@ static inline uint32_t leg_find(const struct circs *c, uint32_t conn, uint32_t c
 #define LEGS_ASKED 128
 void legs_find(const struct circs *c, const uint32_t *conn, const uint32_t *circ_id, unsigned n,
 	       uint32_t *leg);
-/* Asks for what a cell that leaves by a leg will touch here. */
+/* Asks for a leg's row. */
 static inline void leg_fetch(const struct circs *c, uint32_t leg)
 {
 	__builtin_prefetch(&c->leg[leg]);
-	__builtin_prefetch(&c->leg_slots.gen[leg]);
 }
 /* Whether what legs_find gave still is the leg of that circuit id. */
 static inline bool leg_is(const struct circs *c, uint32_t leg, uint32_t conn, uint32_t circ_id)

@@ -33,27 +33,30 @@ enum link_act link_act_of(uint8_t command);
 #define LINK_CELLS_MAX 64  /* cells that one call of link_in gives at most */
 
 struct link {
-	uint8_t state, id_len, proto, peer;
-	uint8_t initiator, canonical, side, used; /* side: which stash holds the unfinished cell */
-	uint8_t padded; /* the peer may be padded: from version 5 on, until it says no */
-	uint8_t _pad[3];
-	uint32_t identity;
+	/* what a record touches, in or out */
+	_Alignas(CACHE_LINE) uint8_t state;
+	uint8_t id_len, proto, peer, initiator, canonical, used;
+	uint8_t side;	   /* which stash holds the unfinished cell */
+	uint8_t padded;	   /* the peer may be padded: from version 5 on, until it says no */
 	uint32_t part_len; /* bytes of the unfinished cell */
 	size_t skip;	   /* bytes of a variable cell that is only dropped, still to come */
-	uint32_t held_len;
-	uint32_t n_legs;		  /* circuits on it: kept by the worker */
-	uint16_t pad_low_ms, pad_high_ms; /* what the peer asked for; 0: nothing */
-	uint32_t idle_s; /* how long it may live without circuits; drawn once, see link_retire */
+	uint8_t *done;	   /* the long cell that the last call of link_in gave */
+	uint64_t last_in_us, last_out_us;
+	uint64_t pad_at_us; /* 0: to be drawn */
+	uint32_t n_legs;    /* circuits on it: kept by the worker */
+	uint32_t done_len;
+	/* the rest */
+	uint32_t identity;
+	uint32_t held_len, early_len, big_len;
 	uint8_t *held;	 /* what came behind NETINFO */
 	uint8_t *early;	 /* LINK_TLS: every byte that went up, for what lies behind the hand-over */
-	uint32_t early_len;
-	uint8_t *big;  /* an unfinished variable cell longer than the stash */
-	uint8_t *done; /* the long cell that the last call of link_in gave */
-	uint32_t big_len, done_len;
-	uint64_t opened_us, last_in_us, last_out_us, last_leg_us;
-	uint64_t pad_at_us; /* 0: to be drawn */
+	uint8_t *big;	 /* an unfinished variable cell longer than the stash */
+	uint32_t idle_s; /* how long it may live without circuits; drawn once, see link_retire */
+	uint16_t pad_low_ms, pad_high_ms; /* what the peer asked for; 0: nothing */
+	uint64_t opened_us, last_leg_us;
 	uint8_t *tag;
 };
+_Static_assert(offsetof(struct link, identity) == CACHE_LINE, "one line for a record");
 
 struct link_config {
 	uint32_t n_conns;
