@@ -55,11 +55,22 @@ static inline void aes_ctr_run(const struct cipher *c, struct aes_ctr *s, uint8_
 enum aead_alg { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_CHACHA20_POLY1305, N_AEAD_ALGS };
 #define AEAD_TAG   16
 #define AEAD_NONCE 12
-struct aead_key { /* 1 KiB; prefetch it when it is cold */
+struct aead_key { /* 1 KiB */
 	_Alignas(CACHE_LINE) uint8_t expanded[1008];
 	uint32_t alg;
 	uint8_t _pad[12];
 };
+/* Asks for what a run of so many bytes reads of a key: the round keys, which stand first, and the
+ * powers for its blocks, of which the lowest stand last. */
+static inline void aead_fetch(const struct aead_key *k, size_t len)
+{
+	size_t powers = (len / 16 + 3) * 16, all = sizeof(*k), rounds = 4 * CACHE_LINE;
+
+	for (size_t at = 0; at < rounds; at += CACHE_LINE)
+		__builtin_prefetch(k->expanded + at);
+	for (size_t at = MAX(rounds, all - MIN(powers, all)); at < all; at += CACHE_LINE)
+		__builtin_prefetch(k->expanded + at);
+}
 /* 16 or 32 bytes. */
 size_t aead_key_len(enum aead_alg alg);
 void aead_key_init(const struct cipher *c, struct aead_key *k, enum aead_alg alg,

@@ -122,8 +122,7 @@ bool ack_in(struct tcp *t, struct conn *c, const struct in *in, uint64_t now_us)
 				return false;
 		}
 	}
-	if (tx_unsent(c) || c->lost != c->retx ||
-	    (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED)
+	if (tx_waits(c) || c->lost != c->retx)
 		conn_output(t, c);
 	return true;
 }

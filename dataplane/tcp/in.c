@@ -338,14 +338,16 @@ static void in_find(struct tcp *t, struct in *in)
 {
 	in->hit = lookup_find(t, in->tag, &in->local, &in->remote);
 	if (in->hit.kind == HIT_CONN)
-		tcp_fetch(t, in->hit.index);
+		conn_fetch(&t->conns[in->hit.index], 0, CONN_LINES_SEND);
 }
 
 /* What an acknowledgement will look at: the oldest segment in flight and the oldest buffer. */
 static void in_fetch(const struct tcp *t, const struct conn *c)
 {
-	if (c->sent_head != SLOT_NONE)
+	if (c->sent_head != SLOT_NONE) {
+		conn_fetch(c, CONN_LINES_SEND, CONN_LINES);
 		__builtin_prefetch(&t->sent[c->sent_head]);
+	}
 	if (c->tx.head)
 		buf_fetch(c->tx.head);
 }

@@ -175,9 +175,9 @@ struct conn {
 	uint32_t flags;
 	uint8_t state, kind, framing, queued;
 	uint8_t snd_wscale, rcv_wscale, ca, rtx_mode;
-	uint8_t reason;
-	uint32_t rcv_nxt, rcv_adv;	    /* next expected; right edge ever offered */
-	uint32_t ack_sent;		    /* rcv_nxt of our last segment */
+	uint32_t rcv_nxt, rcv_adv; /* next expected; right edge ever offered */
+	uint32_t ack_sent;	   /* rcv_nxt of our last segment */
+
 	uint32_t snd_una, snd_nxt, snd_end; /* snd_end: after the last byte pushed */
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
 	uint32_t ts_recent, ts_off;
@@ -186,50 +186,70 @@ struct conn {
 	uint16_t n_quick;
 	uint32_t tuple; /* look-up tag */
 	uint16_t events, dupacks;
+	uint16_t mss; /* payload without options */
+	uint8_t reason;
+	uint8_t rx_hdr_len, rx_hdr[5];
+
 	/* receiving */
 	struct rte_mbuf *rx_open; /* the record under construction; TCP_RAW: none */
 	struct buf_list rx;
 	uint32_t rx_need; /* bytes missing in rx_open */
 	uint32_t rx_bytes, rx_mem, rx_max;
 	uint32_t rx_taken, rx_mark_us; /* autotuning: bytes taken since the mark */
-	uint32_t fin_seq;
-	uint8_t rx_hdr[5], rx_hdr_len;
 	uint64_t rx_off;
 	struct reass *reass;
-	uint32_t dsack_start, dsack_end;
-	/* sending */
+
+	/* timers (0 is none), and whether anything is under way */
+	uint64_t ack_due_us, rtx_due_us, keep_due_us;
+	uint64_t heard_us, sent_us;
 	struct buf_list tx;
-	struct rte_mbuf *tx_hint, *rtx_hint, *reserved;
+	uint32_t sent_head;
+	uint32_t n_keep;
+
+	struct cc_path path;
+	uint32_t sacked, lost, retx; /* bytes */
+	uint32_t n_retransmits;
+	uint32_t n_tries, rto_us;
+	uint32_t fin_seq;
 	uint32_t tx_mem;
+	uint64_t rto_at_us;
+
+	/* sending: untouched by who only receives */
+	struct rte_mbuf *tx_hint, *rtx_hint, *reserved;
 	uint64_t tx_off;
 	uint32_t iss;
-	uint16_t mss; /* payload without options */
-	/* loss and congestion */
-	uint32_t sent_head, sent_tail, timed_head, timed_tail, lost_hint, sack_hint;
-	uint32_t sacked, lost, retx; /* bytes */
+	uint32_t sent_tail, timed_head, timed_tail, lost_hint, sack_hint;
 	uint32_t high_sacked;
 	uint32_t recover;
 	uint32_t prr_delivered, prr_out, recover_fs;
 	uint32_t rack_us, rack_end, rack_rtt_us, reo_mult;
 	uint32_t tlp_end;
-	uint32_t rttvar_us, rto_us, backoff, n_tries;
+	uint32_t rttvar_us, backoff;
 	uint32_t flight_max, flight_seq;
 	uint32_t undo_cwnd, undo_ssthresh, undo_ts;
-	uint32_t n_retransmits, n_timeouts;
+	uint32_t n_timeouts;
+	uint32_t dsack_start, dsack_end;
 	struct {
 		uint32_t start, end;
 	} sack_seen[4];
-	struct cc_path path;
 	_Alignas(8) uint8_t cc[CC_STATE];
-	/* timers: 0 is none */
-	uint64_t rtx_due_us, ack_due_us, keep_due_us;
-	uint64_t rto_at_us, reo_due_us;
-	uint64_t heard_us, sent_us, challenge_us;
-	uint32_t n_keep, keep_una;
+	uint64_t reo_due_us, challenge_us;
+	uint32_t keep_una;
 };
 
-_Static_assert(sizeof(struct conn) == 10 * CACHE_LINE,
-	       "ten lines, all used by a segment with data");
+#define CONN_LINES	(sizeof(struct conn) / CACHE_LINE)
+#define CONN_LINES_SEND (offsetof(struct conn, tx_hint) / CACHE_LINE) /* from here on */
+_Static_assert(sizeof(struct conn) == 9 * CACHE_LINE, "nine lines, all used by who sends");
+_Static_assert(offsetof(struct conn, tx_hint) == 5 * CACHE_LINE, "five for who only receives");
+_Static_assert(offsetof(struct conn, snd_una) == CACHE_LINE, "a line ends");
+_Static_assert(offsetof(struct conn, rx_open) == 2 * CACHE_LINE, "a line ends");
+_Static_assert(offsetof(struct conn, ack_due_us) == 3 * CACHE_LINE, "a line ends");
+_Static_assert(offsetof(struct conn, path) == 4 * CACHE_LINE, "a line ends");
+static inline void conn_fetch(const struct conn *c, size_t line, size_t end)
+{
+	for (; line < end; line++)
+		__builtin_prefetch((const uint8_t *)c + CACHE_LINE * line);
+}
 
 /* A passive open between SYN and ACK. */
 struct half {
@@ -462,6 +482,11 @@ void tx_free(struct tcp *t, struct conn *c);
 static inline uint32_t tx_unsent(const struct conn *c)
 {
 	return seq_lt(c->snd_nxt, c->snd_end) ? c->snd_end - c->snd_nxt : 0;
+}
+/* Bytes or a FIN are still to be sent for the first time. */
+static inline bool tx_waits(const struct conn *c)
+{
+	return tx_unsent(c) || (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED;
 }
 
 /* ---- loss.c and recovery.c: segments in flight ---- */

@@ -426,7 +426,8 @@ static void out_synced(struct tcp *t, struct conn *c, struct out *o)
 		tcp_count(t, acks_out);
 		out_segment(t, c, o, c->snd_nxt, 0, false, &none);
 	}
-	if (c->snd_nxt == nxt && c->n_retransmits == retransmits && c->rtx_mode != RTX_NONE)
+	if (c->snd_nxt == nxt && c->n_retransmits == retransmits &&
+	    (c->rtx_mode != RTX_NONE || (idle && !tx_waits(c))))
 		return;
 	pipe = conn_pipe(c);
 	if (pipe > c->flight_max || seq_leq(c->flight_seq, c->snd_una)) {

@@ -195,11 +195,8 @@ void recovery_arm(struct tcp *t, struct conn *c, bool restart, uint64_t now_us)
 	uint64_t due;
 
 	if (c->snd_una == c->snd_nxt) {
-		bool waits =
-			tx_unsent(c) || (c->flags & (F_FIN_QUEUED | F_FIN_SENT)) == F_FIN_QUEUED;
-
 		c->rto_at_us = 0;
-		if (!waits || c->snd_wnd) {
+		if (!tx_waits(c) || c->snd_wnd) {
 			c->rtx_mode = RTX_NONE;
 			c->rtx_due_us = 0;
 		} else if (c->rtx_mode != RTX_PERSIST) {

@@ -13,8 +13,7 @@ static struct conn *tx_conn(const struct tcp *t, uint32_t conn)
 void tcp_fetch(const struct tcp *t, uint32_t conn)
 {
 	if (conn < t->cfg.n_conns)
-		for (size_t line = 0; line < sizeof(struct conn) / CACHE_LINE; line++)
-			__builtin_prefetch((const char *)&t->conns[conn] + CACHE_LINE * line);
+		conn_fetch(&t->conns[conn], 0, CONN_LINES);
 }
 
 void tcp_fetch_bufs(const struct tcp *t, uint32_t conn)

@@ -85,12 +85,12 @@ bool tls_started(const struct tls *t, uint32_t conn)
 	return conn < t->n && t->conns[conn].suite;
 }
 
-void tls_prefetch(const struct tls *t, uint32_t conn, bool in)
+void tls_prefetch(const struct tls *t, uint32_t conn, bool in, size_t len)
 {
 	const struct tls_conn *c = &t->conns[conn];
-	const uint8_t *half = (const uint8_t *)(in ? &c->in : &c->out);
+	const struct tls_half *half = in ? &c->in : &c->out;
 
 	__builtin_prefetch(c);
-	for (size_t i = 0; i < sizeof(struct tls_half); i += CACHE_LINE)
-		__builtin_prefetch(half + i);
+	__builtin_prefetch(half);
+	aead_fetch(&half->key, len);
 }

@@ -34,8 +34,9 @@ int tls_start(struct tls *t, uint32_t conn, const struct tls_keys *keys);
 /* Forgets conn and wipes its keys; also when it was never started. */
 void tls_stop(struct tls *t, uint32_t conn);
 bool tls_started(const struct tls *t, uint32_t conn);
-/* Brings a conn's keys near (18 lines: ask for one conn at a time); in: the receiving side. */
-void tls_prefetch(const struct tls *t, uint32_t conn, bool in);
+/* Brings a conn's keys near, as far as a record of about len bytes needs them (up to 18 lines: ask
+ * for few conns at a time); in: the receiving side. */
+void tls_prefetch(const struct tls *t, uint32_t conn, bool in, size_t len);
 
 /* Why a connection must end: each is also a counter. */
 enum tls_why {

@@ -314,10 +314,14 @@ static bool link_read_one(struct worker *w, uint32_t conn, size_t *bytes)
 /* Asks for what opening a record of this link will touch; returns the link behind it. */
 static uint32_t fetch_ahead(const struct worker *w, uint32_t conn)
 {
+	uint8_t *record;
+	uint32_t len;
+
 	if (conn == SLOT_NONE)
 		return SLOT_NONE;
 	__builtin_prefetch(&w->links.col[conn]);
-	tls_prefetch(&w->tls, conn, true);
+	if (tcp_peek(w->tcp, conn, &record, &len))
+		tls_prefetch(&w->tls, conn, true, len);
 	return w->conn[conn].next_read;
 }
 

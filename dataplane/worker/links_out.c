@@ -155,7 +155,7 @@ static void serve_fetch(const struct worker *w, uint32_t conn)
 	__builtin_prefetch(&w->conn[conn]);
 	__builtin_prefetch(&w->links.col[conn]);
 	tcp_fetch(w->tcp, conn);
-	tls_prefetch(&w->tls, conn, false);
+	tls_prefetch(&w->tls, conn, false, sched_waiting(&w->sched, conn) * CELL_LEN);
 }
 
 void links_serve(struct worker *w)
