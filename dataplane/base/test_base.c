@@ -307,12 +307,12 @@ static void test_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slots), cmocka_unit_test_prestate(test_slots, "in rows"),	      cmocka_unit_test(test_slots_rest),
-		cmocka_unit_test(test_map_grows),     cmocka_unit_test(test_map),
-		cmocka_unit_test(test_wheel),	      cmocka_unit_test(test_ring),
-		cmocka_unit_test(test_reader_writer), cmocka_unit_test(test_addr),
-		cmocka_unit_test(test_rng),	      cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_slots),	   cmocka_unit_test_prestate(test_slots, "in rows"),
+		cmocka_unit_test(test_slots_rest), cmocka_unit_test(test_map_grows),
+		cmocka_unit_test(test_map),	   cmocka_unit_test(test_wheel),
+		cmocka_unit_test(test_ring),	   cmocka_unit_test(test_reader_writer),
+		cmocka_unit_test(test_addr),	   cmocka_unit_test(test_rng),
+		cmocka_unit_test(test_hash),	   cmocka_unit_test(test_denied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,10 +39,8 @@ uint32_t circ_new(struct circs *c, enum circ_state state, uint32_t conn)
 
 	if (i == SLOT_NONE)
 		return SLOT_NONE;
-	c->circ[i] = (struct circ) {.conn = conn,
-				    .streams = SLOT_NONE,
-				    .padding = SLOT_NONE,
-				    .gen = c->circ[i].gen};
+	c->circ[i] = (struct circ) {
+		.conn = conn, .streams = SLOT_NONE, .padding = SLOT_NONE, .gen = c->circ[i].gen};
 	circ_set_state(c, i, state);
 	return i;
 }

@@ -40,9 +40,9 @@ enum circ_asked {
 
 struct circ {
 	_Alignas(CACHE_LINE) wid leg[2]; /* by side; 0: none */
-	wid splice;	 /* the other circuit of a rendezvous; 0: none */
-	uint32_t serial; /* of the extend in progress; moves on when that is void */
-	uint32_t conn;	 /* of the P leg (of the N leg when CIRC_ORIGIN) */
+	wid splice;			 /* the other circuit of a rendezvous; 0: none */
+	uint32_t serial;		 /* of the extend in progress; moves on when that is void */
+	uint32_t conn;			 /* of the P leg (of the N leg when CIRC_ORIGIN) */
 	uint8_t state, n_early, extending, reason;
 	uint8_t asked;	   /* enum circ_asked */
 	uint8_t blocked;   /* its edge streams wait for room in its queue */

@@ -1,6 +1,6 @@
-/* heap.c - who is next on a link: a heap of its waiting legs, eight below each. An entry is what the
- * leg has sent, as a float, over its index: one number, least first. The root stands in the conn's
- * row and the others in one run of memory, for the legs' own rows are cold. */
+/* heap.c - who is next on a link: a heap of its waiting legs, eight below each. An entry is what
+ * the leg has sent, as a float, over its index: one number, least first. The root stands in the
+ * conn's row and the others in one run of memory, for the legs' own rows are cold. */
 #include "dataplane/sched/internal.h"
 
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 
 /* Room for n waiting legs of a conn; ERR_FULL without memory. */
 int heap_reserve(struct sched_conn *c, uint32_t n);
-/* A leg that is not in its conn's heap enters it, for which there is room; one that is leaves it. The
- * root is the leg that has sent least. */
+/* A leg that is not in its conn's heap enters it, for which there is room; one that is leaves it.
+ * The root is the leg that has sent least. */
 void heap_add(struct sched *s, uint32_t conn, uint32_t leg);
 void heap_remove(struct sched *s, uint32_t conn, uint32_t leg);
 /* A leg in the heap has sent more. */

@@ -54,8 +54,8 @@ struct sched_conn {
 	uint32_t destroy_head, destroy_tail;
 	uint32_t next, prev; /* in its list */
 	uint16_t n_own;
-	uint8_t list;	   /* enum sched_list_id */
-	uint8_t destroyed; /* the last cell was a DESTROY: data goes next */
+	uint8_t list;	    /* enum sched_list_id */
+	uint8_t destroyed;  /* the last cell was a DESTROY: data goes next */
 	uint32_t served_us; /* it wraps: a link may wait its interval once an hour for that */
 };
 _Static_assert(sizeof(struct sched_conn) == CACHE_LINE, "one line for a link that is served");

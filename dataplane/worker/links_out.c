@@ -116,7 +116,7 @@ static bool link_waits(struct worker *w, uint32_t conn)
 static void link_serve(struct worker *w, uint32_t conn)
 {
 	unsigned share = share_cells(w);
-	unsigned records = share == CELLS_A_RECORD && !w->port_full ? RECORDS_A_LINK : 1;
+	unsigned records = share == CELLS_A_RECORD ? RECORDS_A_LINK : 1;
 
 	if (w->conn[conn].shut || link_of(&w->links, conn)->state != LINK_OPEN) {
 		sched_sleep(&w->sched, conn);
@@ -163,6 +163,8 @@ void links_serve(struct worker *w)
 	struct sched_list ready;
 	uint32_t conn, next;
 
+	if (w->port_full)
+		return; /* it has enough to send, and what waits can still be chosen later */
 	sched_begin(&w->sched, w->now_us, interval_us(w));
 	ready = sched_ready(&w->sched);
 	/* Who was served stands at the tail, so the next turn begins where the bucket was empty. */
