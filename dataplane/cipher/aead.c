@@ -27,39 +27,39 @@ static void gcm256_init(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key)
 	IMB_AES256_GCM_PRE(mgr, key, gcm(k));
 }
 
-static void gcm128_seal(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void gcm128_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
-	IMB_AES128_GCM_ENC(mgr, gcm(k), &ctx, data, data, len, n.nonce, n.aad, n.aad_len, tag,
+	IMB_AES128_GCM_ENC(mgr, gcm(k), &ctx, data, data, len, n->nonce, n->aad, n->aad_len, tag,
 			   AEAD_TAG);
 }
 
-static void gcm256_seal(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void gcm256_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
-	IMB_AES256_GCM_ENC(mgr, gcm(k), &ctx, data, data, len, n.nonce, n.aad, n.aad_len, tag,
+	IMB_AES256_GCM_ENC(mgr, gcm(k), &ctx, data, data, len, n->nonce, n->aad, n->aad_len, tag,
 			   AEAD_TAG);
 }
 
-static void gcm128_open(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void gcm128_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
-	IMB_AES128_GCM_DEC(mgr, gcm(k), &ctx, data, data, len, n.nonce, n.aad, n.aad_len, tag,
+	IMB_AES128_GCM_DEC(mgr, gcm(k), &ctx, data, data, len, n->nonce, n->aad, n->aad_len, tag,
 			   AEAD_TAG);
 }
 
-static void gcm256_open(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void gcm256_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
-	IMB_AES256_GCM_DEC(mgr, gcm(k), &ctx, data, data, len, n.nonce, n.aad, n.aad_len, tag,
+	IMB_AES256_GCM_DEC(mgr, gcm(k), &ctx, data, data, len, n->nonce, n->aad, n->aad_len, tag,
 			   AEAD_TAG);
 }
 
@@ -68,7 +68,7 @@ static void chacha_init(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key)
 	memcpy(k->expanded, key, 32);
 }
 
-static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 		       size_t len, uint8_t *tag, IMB_CIPHER_DIRECTION direction)
 {
 	IMB_JOB *job = IMB_GET_NEXT_JOB(mgr);
@@ -81,10 +81,10 @@ static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad 
 	job->enc_keys = k->expanded;
 	job->dec_keys = k->expanded;
 	job->key_len_in_bytes = 32;
-	job->iv = n.nonce;
+	job->iv = n->nonce;
 	job->iv_len_in_bytes = AEAD_NONCE;
-	job->u.CHACHA20_POLY1305.aad = n.aad;
-	job->u.CHACHA20_POLY1305.aad_len_in_bytes = n.aad_len;
+	job->u.CHACHA20_POLY1305.aad = n->aad;
+	job->u.CHACHA20_POLY1305.aad_len_in_bytes = n->aad_len;
 	job->src = data;
 	job->dst = data;
 	job->cipher_start_src_offset_in_bytes = 0;
@@ -97,13 +97,13 @@ static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad 
 	IMB_SUBMIT_JOB_NOCHECK(mgr);
 }
 
-static void chacha_seal(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void chacha_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	chacha_job(mgr, k, n, data, len, tag, IMB_DIR_ENCRYPT);
 }
 
-static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 			size_t len, uint8_t *tag)
 {
 	chacha_job(mgr, k, n, data, len, tag, IMB_DIR_DECRYPT);
@@ -112,9 +112,9 @@ static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad
 static const struct aead_row {
 	size_t key_len;
 	void (*init)(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key);
-	void (*seal)(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+	void (*seal)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 		     size_t len, uint8_t *tag);
-	void (*open)(IMB_MGR *mgr, const struct aead_key *k, struct nonce_aad n, uint8_t *data,
+	void (*open)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
 		     size_t len, uint8_t *tag);
 } rows[N_AEAD_ALGS] = {
 	[AEAD_AES128_GCM] = {16, gcm128_init, gcm128_seal, gcm128_open},
@@ -139,7 +139,7 @@ void aead_seal(const struct cipher *c, const struct aead_key *k, const uint8_t n
 {
 	struct nonce_aad n = {nonce, aad, aad_len};
 
-	rows[k->alg].seal(c->mgr, k, n, data, len, data + len);
+	rows[k->alg].seal(c->mgr, k, &n, data, len, data + len);
 }
 
 int aead_open(const struct cipher *c, const struct aead_key *k, const uint8_t nonce[AEAD_NONCE],
@@ -148,7 +148,7 @@ int aead_open(const struct cipher *c, const struct aead_key *k, const uint8_t no
 	struct nonce_aad n = {nonce, aad, aad_len};
 	uint8_t tag[AEAD_TAG];
 
-	rows[k->alg].open(c->mgr, k, n, data, len, tag);
+	rows[k->alg].open(c->mgr, k, &n, data, len, tag);
 	if (LIKELY(same_bytes(tag, data + len, AEAD_TAG)))
 		return 0;
 	/* What a wrong key stream made of foreign bytes is no plaintext: nobody shall see it. */

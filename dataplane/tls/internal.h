@@ -19,13 +19,16 @@ struct tls_suite {
 /* NULL when it is not served. */
 const struct tls_suite *tls_suite_find(uint16_t version, uint16_t id);
 
+typedef uint64_t whole16 __attribute__((vector_size(16))); /* one store */
+
 /* One direction. */
 struct tls_half {
-	_Alignas(CACHE_LINE) uint64_t seq;
-	/* The nonce at seq, and the head of the last record sealed: what the cipher reads whole has
-	 * stood here for a while, and need not wait for its pieces on their way to the cache. */
-	uint8_t nonce[16];
-	uint8_t head[8];
+	/* The nonce at seq, and the head of the last record sealed. The cipher reads each whole, and
+	 * must not wait for pieces on their way to the cache: the one has stood here for a while,
+	 * the other is written at once. */
+	_Alignas(CACHE_LINE) uint8_t nonce[16];
+	whole16 head;
+	uint64_t seq;
 	uint8_t iv[AEAD_NONCE];
 	uint8_t secret[HASH_MAX]; /* 1.3 only: the traffic secret, for KeyUpdate */
 	struct aead_key key;

@@ -2,6 +2,8 @@
  * close_notify are made here. */
 #include "dataplane/tls/internal.h"
 
+#include <endian.h>
+
 unsigned tls_head_len(const struct tls *t, uint32_t conn)
 {
 	return t->conns[conn].head_len;
@@ -21,12 +23,13 @@ static size_t seal_13(struct tls *t, struct tls_conn *c, uint8_t type, uint8_t *
 {
 	struct tls_half *h = &c->out;
 	size_t body_len = len + 1 + AEAD_TAG;
+	uint64_t head = htobe64(record_word((struct record) {RECORD_DATA, VERSION_12, body_len}));
 
-	if (be16_get(h->head + 3) != body_len)
-		record_put(h->head, (struct record) {RECORD_DATA, VERSION_12, body_len});
-	memcpy(record, h->head, RECORD_HEAD);
+	if (h->head[0] != head)
+		h->head = (whole16) {head};
+	memcpy(record, &head, RECORD_HEAD);
 	record[RECORD_HEAD + len] = type;
-	aead_seal(t->cipher, &h->key, h->nonce, h->head, RECORD_HEAD, record + RECORD_HEAD,
+	aead_seal(t->cipher, &h->key, h->nonce, &h->head, RECORD_HEAD, record + RECORD_HEAD,
 		  len + 1);
 	return RECORD_HEAD + body_len;
 }

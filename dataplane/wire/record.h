@@ -24,12 +24,18 @@ struct record {
  * ERR_MALFORMED when no TLS record begins so: a type that is not one of the four, a major version
  * other than 3, a body over RECORD_BODY_MAX. */
 int record_parse(struct record *r, const uint8_t *p, size_t len);
+/* Its RECORD_HEAD bytes, as the first of eight in wire order. */
+static inline uint64_t record_word(struct record r)
+{
+	return (uint64_t)r.type << 56 | (uint64_t)r.version << 40 | (uint64_t)r.len << 24;
+}
 /* Writes RECORD_HEAD bytes. */
 static inline void record_put(uint8_t *p, struct record r)
 {
-	p[0] = r.type;
-	be16_put(p + 1, r.version);
-	be16_put(p + 3, r.len);
+	uint8_t head[8];
+
+	be64_put(head, record_word(r));
+	memcpy(p, head, RECORD_HEAD);
 }
 
 #endif
