@@ -145,6 +145,22 @@ struct sched_pick {
 	bool drained;	 /* that leg was watched, and few cells are left */
 	uint8_t destroy; /* its reason, with slot == SLOT_NONE */
 };
+/* Asks for what serving a conn will touch: its row and that of the leg that is next; then, once these
+ * are there, that leg's first cell. */
+static inline void sched_fetch(const struct sched *s, uint32_t conn)
+{
+	const struct sched_conn *c = &s->conn[conn];
+
+	if (c->n_waiting)
+		__builtin_prefetch(&s->leg[(uint32_t)c->root], 1);
+}
+static inline void sched_fetch_far(const struct sched *s, uint32_t conn)
+{
+	const struct sched_conn *c = &s->conn[conn];
+
+	if (c->n_waiting)
+		slot_fetch(s, s->leg[(uint32_t)c->root].head);
+}
 /* The next cell of a conn: DESTROYs alternate with data, the link's own cells go first. False when
  * nothing waits; the conn then leaves its list. */
 bool sched_pick(struct sched *s, uint32_t conn, uint64_t now_us, struct sched_pick *pick);

@@ -148,34 +148,52 @@ static uint64_t interval_us(const struct worker *w)
 	return permille < 500 ? 0 : full * (permille - 500) / 500;
 }
 
-/* What serving this link will touch, asked for while another is served. */
+/* What serving a link will touch, asked for while two others are served: first its rows, then what
+ * these lead to. */
 static void serve_fetch(const struct worker *w, uint32_t conn)
 {
-	__builtin_prefetch(&w->sched.conn[conn]);
+	if (conn == SLOT_NONE)
+		return;
+	sched_fetch(&w->sched, conn);
 	__builtin_prefetch(&w->conn[conn]);
 	__builtin_prefetch(&w->links.col[conn]);
 	tcp_fetch(w->tcp, conn);
+}
+
+static void serve_fetch_far(const struct worker *w, uint32_t conn)
+{
+	if (conn == SLOT_NONE)
+		return;
+	sched_fetch_far(&w->sched, conn);
 	tls_prefetch(&w->tls, conn, false, sched_waiting(&w->sched, conn) * CELL_LEN);
+}
+
+/* The one behind conn among those that are ready now. */
+static uint32_t ready_next(const struct worker *w, const struct sched_list *ready, uint32_t conn)
+{
+	return conn == ready->tail || conn == SLOT_NONE ? SLOT_NONE : w->sched.conn[conn].next;
 }
 
 void links_serve(struct worker *w)
 {
 	struct sched_list ready;
-	uint32_t conn, next;
+	uint32_t conn, next, after;
 
 	if (w->port_full)
 		return; /* it has enough to send, and what waits can still be chosen later */
 	sched_begin(&w->sched, w->now_us, interval_us(w));
 	ready = sched_ready(&w->sched);
+	next = ready_next(w, &ready, ready.head);
+	serve_fetch(w, next);
 	/* Who was served stands at the tail, so the next turn begins where the bucket was empty. */
-	for (conn = ready.head; conn != SLOT_NONE; conn = next) {
+	for (conn = ready.head; conn != SLOT_NONE; conn = next, next = after) {
 		if (w->purse[BUCKET_ALL][WAY_OUT] <= 0 && !w->n_free) {
 			w->short_of |= SHORT(BUCKET_ALL, WAY_OUT);
 			break;
 		}
-		next = conn == ready.tail ? SLOT_NONE : w->sched.conn[conn].next;
-		if (next != SLOT_NONE)
-			serve_fetch(w, next);
+		after = ready_next(w, &ready, next);
+		serve_fetch(w, after);
+		serve_fetch_far(w, next);
 		link_serve(w, conn);
 	}
 }
