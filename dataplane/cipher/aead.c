@@ -27,8 +27,8 @@ static void gcm256_init(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key)
 	IMB_AES256_GCM_PRE(mgr, key, gcm(k));
 }
 
-static void gcm128_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void gcm128_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
@@ -36,8 +36,8 @@ static void gcm128_seal(IMB_MGR *mgr, const struct aead_key *k, const struct non
 			   AEAD_TAG);
 }
 
-static void gcm256_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void gcm256_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
@@ -45,8 +45,8 @@ static void gcm256_seal(IMB_MGR *mgr, const struct aead_key *k, const struct non
 			   AEAD_TAG);
 }
 
-static void gcm128_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void gcm128_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
@@ -54,8 +54,8 @@ static void gcm128_open(IMB_MGR *mgr, const struct aead_key *k, const struct non
 			   AEAD_TAG);
 }
 
-static void gcm256_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void gcm256_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	struct gcm_context_data ctx;
 
@@ -68,8 +68,8 @@ static void chacha_init(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key)
 	memcpy(k->expanded, key, 32);
 }
 
-static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-		       size_t len, uint8_t *tag, IMB_CIPHER_DIRECTION direction)
+static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+		       uint8_t *data, size_t len, uint8_t *tag, IMB_CIPHER_DIRECTION direction)
 {
 	IMB_JOB *job = IMB_GET_NEXT_JOB(mgr);
 
@@ -97,14 +97,14 @@ static void chacha_job(IMB_MGR *mgr, const struct aead_key *k, const struct nonc
 	IMB_SUBMIT_JOB_NOCHECK(mgr);
 }
 
-static void chacha_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void chacha_seal(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	chacha_job(mgr, k, n, data, len, tag, IMB_DIR_ENCRYPT);
 }
 
-static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-			size_t len, uint8_t *tag)
+static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+			uint8_t *data, size_t len, uint8_t *tag)
 {
 	chacha_job(mgr, k, n, data, len, tag, IMB_DIR_DECRYPT);
 }
@@ -112,10 +112,10 @@ static void chacha_open(IMB_MGR *mgr, const struct aead_key *k, const struct non
 static const struct aead_row {
 	size_t key_len;
 	void (*init)(IMB_MGR *mgr, struct aead_key *k, const uint8_t *key);
-	void (*seal)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-		     size_t len, uint8_t *tag);
-	void (*open)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n, uint8_t *data,
-		     size_t len, uint8_t *tag);
+	void (*seal)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+		     uint8_t *data, size_t len, uint8_t *tag);
+	void (*open)(IMB_MGR *mgr, const struct aead_key *k, const struct nonce_aad *n,
+		     uint8_t *data, size_t len, uint8_t *tag);
 } rows[N_AEAD_ALGS] = {
 	[AEAD_AES128_GCM] = {16, gcm128_init, gcm128_seal, gcm128_open},
 	[AEAD_AES256_GCM] = {32, gcm256_init, gcm256_seal, gcm256_open},

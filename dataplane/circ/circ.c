@@ -90,8 +90,9 @@ uint32_t leg_new(struct circs *c, uint32_t conn, uint32_t circ_id, wid circ, enu
 void legs_find(const struct circs *c, const uint32_t *conn, const uint32_t *circ_id, unsigned n,
 	       uint32_t *leg)
 {
-	uint64_t key[LEGS_ASKED + HASH_LANES] = {0}, hash[LEGS_ASKED + HASH_LANES];
+	uint64_t key[LEGS_ASKED + HASH_LANES], hash[LEGS_ASKED + HASH_LANES];
 
+	memset(key + n, 0, HASH_LANES * sizeof(*key)); /* hashed too, and not looked at */
 	for (unsigned i = 0; i < n; i++)
 		key[i] = leg_key(conn[i], circ_id[i]);
 	map_hash(&c->by_id, key, n, hash);

@@ -23,9 +23,9 @@ typedef uint64_t whole16 __attribute__((vector_size(16))); /* one store */
 
 /* One direction. */
 struct tls_half {
-	/* The nonce at seq, and the head of the last record sealed. The cipher reads each whole, and
-	 * must not wait for pieces on their way to the cache: the one has stood here for a while,
-	 * the other is written at once. */
+	/* The nonce at seq, and the head of the last record sealed. The cipher reads each whole,
+	 * and must not wait for pieces on their way to the cache: the one has stood here for a
+	 * while, the other is written at once. */
 	_Alignas(CACHE_LINE) uint8_t nonce[16];
 	whole16 head;
 	uint64_t seq;

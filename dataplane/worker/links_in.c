@@ -152,6 +152,8 @@ static void came_in(struct worker *w)
 	struct came *k = &w->came;
 	uint32_t circ_id[LEGS_ASKED], leg[LEGS_ASKED];
 
+	if (!k->n)
+		return;
 	for (unsigned i = 0; i < k->n; i++)
 		circ_id[i] = k->cell[i].circ_id;
 	legs_find(&w->circs, k->conn, circ_id, k->n, leg);

@@ -6,9 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IDLE_SPIN     200   /* empty turns before the first sleep */
-#define NAP_CELLS_US  100   /* longest sleep while cells wait, or have passed of late */
-#define NAP_US	      1000  /* and else: TCP's timers count in milliseconds */
+#define SPIN_CELLS    200  /* empty turns before a sleep while cells wait, or have passed of late */
+#define SPIN	      4	   /* and else: control may need this core to answer handshakes */
+#define NAP_CELLS_US  100  /* the longest sleep, likewise */
+#define NAP_US	      1000 /* and else: TCP's timers count in milliseconds */
 #define LATE_US	      20000 /* of late: a port without descriptor wakes nobody */
 #define PUBLISH_US    100000
 #define PORT_STATS_US 1000000 /* a kernel call on some kinds of port */
@@ -43,11 +44,14 @@ static void publish(struct worker *w)
 	__atomic_store_n(&f->beat_us, w->now_us, __ATOMIC_RELEASE);
 }
 
+static bool has_cells(const struct worker *w)
+{
+	return slots_in_use(&w->sched) || w->now_us - w->cell_us < LATE_US;
+}
+
 unsigned pace_nap_us(const struct worker *w)
 {
-	bool cells = slots_in_use(&w->sched) || w->now_us - w->cell_us < LATE_US;
-
-	return cells ? NAP_CELLS_US : NAP_US;
+	return has_cells(w) ? NAP_CELLS_US : NAP_US;
 }
 
 /* Sleeps until a frame, a message or the time comes. */
@@ -101,7 +105,8 @@ void worker_run(struct worker *w)
 			w->figures->busy_turns++;
 			w->busy_ns += (end - start) * 1000;
 			w->idle_turns = 0;
-		} else if (!w->plane->busy_poll && ++w->idle_turns > IDLE_SPIN &&
+		} else if (!w->plane->busy_poll &&
+			   ++w->idle_turns > (has_cells(w) ? SPIN_CELLS : SPIN) &&
 			   !tcp_busy(w->tcp)) {
 			nap(w);
 			end = clock_us();
