@@ -337,15 +337,17 @@ static void in_parse(struct tcp *t, struct in *in, const struct tcp_seg *seg,
 static void in_find(struct tcp *t, struct in *in)
 {
 	in->hit = lookup_find(t, in->tag, &in->local, &in->remote);
-	if (in->hit.kind == HIT_CONN)
-		conn_fetch(&t->conns[in->hit.index], 0, CONN_LINES_SEND);
+	if (in->hit.kind == HIT_CONN) /* who is only acknowledged sends */
+		conn_fetch(&t->conns[in->hit.index], 0, in->len ? CONN_LINES_SEND : CONN_LINES);
 }
 
-/* What an acknowledgement will look at: the oldest segment in flight and the oldest buffer. */
-static void in_fetch(const struct tcp *t, const struct conn *c)
+/* What an acknowledgement will look at: the oldest segment in flight and the oldest buffer. len: of
+ * the data that it comes with. */
+static void in_fetch(const struct tcp *t, const struct conn *c, uint32_t len)
 {
 	if (c->sent_head != SLOT_NONE) {
-		conn_fetch(c, CONN_LINES_SEND, CONN_LINES);
+		if (len)
+			conn_fetch(c, CONN_LINES_SEND, CONN_LINES);
 		__builtin_prefetch(&t->sent[c->sent_head]);
 	}
 	if (c->tx.head)
@@ -384,7 +386,7 @@ static void in_batch(struct tcp *t, const struct tcp_seg *seg, unsigned n, uint6
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (LIKELY(in[i].hit.kind == HIT_CONN) && !in[i].follows)
-			in_fetch(t, &t->conns[in[i].hit.index]);
+			in_fetch(t, &t->conns[in[i].hit.index], in[i].len);
 	version = t->tuple_version;
 	for (unsigned i = 0; i < n; i++) {
 		if (UNLIKELY(in[i].bad))
