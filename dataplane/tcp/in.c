@@ -354,6 +354,15 @@ static void in_fetch(const struct tcp *t, const struct conn *c, uint32_t len)
 		buf_fetch(c->tx.head);
 }
 
+/* ... and the next oldest, once that one is there. */
+static void in_fetch_far(const struct conn *c)
+{
+	struct rte_mbuf *next = c->tx.head ? buf_of(c->tx.head)->next : NULL;
+
+	if (next)
+		buf_fetch(next);
+}
+
 static void in_work(struct tcp *t, struct in *in, uint64_t now_us)
 {
 	struct hit hit = in->hit;
@@ -387,6 +396,9 @@ static void in_batch(struct tcp *t, const struct tcp_seg *seg, unsigned n, uint6
 	for (unsigned i = 0; i < n; i++)
 		if (LIKELY(in[i].hit.kind == HIT_CONN) && !in[i].follows)
 			in_fetch(t, &t->conns[in[i].hit.index], in[i].len);
+	for (unsigned i = 0; i < n; i++)
+		if (LIKELY(in[i].hit.kind == HIT_CONN) && !in[i].follows)
+			in_fetch_far(&t->conns[in[i].hit.index]);
 	version = t->tuple_version;
 	for (unsigned i = 0; i < n; i++) {
 		if (UNLIKELY(in[i].bad))
