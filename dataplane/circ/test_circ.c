@@ -46,9 +46,43 @@ static void test_ids(void **state)
 	circs_fini(&c);
 }
 
+/* However many are asked together, of whatever conns: what each alone would find. */
+static void test_many(void **state)
+{
+	struct hash_key key = {{1, 2}};
+	uint8_t seed[32] = {6};
+	uint32_t conn[LEGS_ASKED], id[LEGS_ASKED], leg[LEGS_ASKED];
+	struct circs c;
+	struct rng rng;
+	unsigned n_found = 0;
+
+	rng_seed(&rng, seed);
+	assert_int_equal(circs_init(&c, 0, 600, 600, 8, key), 0);
+	for (unsigned i = 0; i < 600; i++) {
+		uint32_t circ = circ_new(&c, CIRC_OPEN, i % 8);
+
+		assert_int_not_equal(leg_new(&c, i % 8, 1 + i / 8, circ_id_of(&c, circ), SIDE_P),
+				     SLOT_NONE);
+	}
+	for (unsigned n = 0; n <= LEGS_ASKED; n++) {
+		for (unsigned i = 0; i < n; i++) {
+			conn[i] = rng_below(&rng, 8);
+			id[i] = rng_below(&rng, 100);
+		}
+		legs_find(&c, conn, id, n, leg);
+		for (unsigned i = 0; i < n; i++) {
+			assert_int_equal(leg[i], leg_find(&c, conn[i], id[i]));
+			assert_int_equal(leg[i] != SLOT_NONE, id[i] >= 1 && id[i] <= 75);
+			n_found += leg[i] != SLOT_NONE;
+		}
+	}
+	assert_true(n_found > 1000);
+	circs_fini(&c);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_ids)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_ids), cmocka_unit_test(test_many)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,54 @@ static void test_random(void **state)
 	sched_fini(&s);
 }
 
+/* All of many legs of one conn may wait at once, however they come and go; who has sent least goes
+ * first, and room is for as many as have begun. */
+static void test_many(void **state)
+{
+	enum { MANY = 1000 };
+	struct sched_config cf = {2, MANY, 2 * MANY, &counts, params};
+	struct sched_pick pick;
+	struct sched s;
+
+	assert_int_equal(sched_init(&s, &cf, 0), 0);
+	sched_conn_start(&s, 1);
+	for (unsigned round = 1; round <= 4; round++) {
+		unsigned n = MANY >> (4 - round);
+
+		for (uint32_t i = 0; i < n; i++)
+			assert_int_equal(sched_leg_start(&s, i, 1), 0);
+		assert_int_equal(s.conn[1].n_legs, n);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t leg = (uint32_t)(i * 7919ull % n);
+
+			s.leg[leg].sent = leg;
+			add(&s, leg, 1);
+		}
+		assert_int_equal(s.conn[1].n_waiting, n);
+		for (uint32_t i = 0; i < n; i += 3) /* from among the others */
+			sched_leg_stop(&s, i);
+		for (uint32_t i = 0; i < n; i++) {
+			if (i % 3 == 0)
+				continue;
+			assert_true(sched_pick(&s, 1, 1, &pick));
+			assert_int_equal(pick.leg, i);
+			slot_give(&s, pick.slot);
+			sched_leg_stop(&s, i);
+		}
+		assert_false(sched_pick(&s, 1, 1, &pick));
+		assert_int_equal(s.conn[1].n_legs, 0);
+		assert_int_equal(slots_in_use(&s), 0);
+	}
+	/* One that was never begun takes nobody's place. */
+	s.leg[7] = (struct sched_leg) {.head = SLOT_NONE, .tail = SLOT_NONE, .conn = 0};
+	s.leg[8] = s.leg[7];
+	sched_conn_start(&s, 0);
+	add(&s, 7, 1);
+	add(&s, 8, 1);
+	assert_int_equal(s.conn[0].n_waiting, 1);
+	sched_fini(&s);
+}
+
 static void test_destroy(void **state)
 {
 	struct sched_pick pick;
@@ -249,9 +297,9 @@ static void test_half_life(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random), cmocka_unit_test(test_destroy),
-		cmocka_unit_test(test_lists), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_half_life)};
+		cmocka_unit_test(test_random),	cmocka_unit_test(test_many),
+		cmocka_unit_test(test_destroy), cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_half_life)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
