@@ -60,6 +60,7 @@ static void on_create(struct worker *w, uint32_t conn, const struct cell *c)
 	if (leg == SLOT_NONE)
 		return; /* out of legs: nothing to remember a DESTROY by */
 	if (sched_leg_start(&w->sched, leg, conn) < 0) {
+		count(w->counts, circ_create_refused);
 		leg_free(&w->circs, leg);
 		return;
 	}
