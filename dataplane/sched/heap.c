@@ -93,8 +93,10 @@ void heap_add(struct sched *s, uint32_t conn, uint32_t leg)
 {
 	struct sched_conn *c = &s->conn[conn];
 
-	if (UNLIKELY(c->n_waiting > c->cap))
-		return; /* a leg that was never begun, which would be our bug */
+	if (UNLIKELY(c->n_waiting > c->cap)) {
+		count(s->cf.counts, sched_not_begun);
+		return;
+	}
 	s->leg[leg].waiting = 1;
 	sift_up(s, c, c->n_waiting++, entry_of(s, leg));
 }

@@ -145,8 +145,8 @@ struct sched_pick {
 	bool drained;	 /* that leg was watched, and few cells are left */
 	uint8_t destroy; /* its reason, with slot == SLOT_NONE */
 };
-/* Asks for what serving a conn will touch: its row and that of the leg that is next; then, once
- * these are there, that leg's first cell. */
+/* Asks for what serving a conn, whose row is near, will touch: the row of the leg that is next;
+ * then, once that is there, its first cell. */
 static inline void sched_fetch(const struct sched *s, uint32_t conn)
 {
 	const struct sched_conn *c = &s->conn[conn];

@@ -127,6 +127,7 @@ static void test_many(void **state)
 	add(&s, 7, 1);
 	add(&s, 8, 1);
 	assert_int_equal(s.conn[0].n_waiting, 1);
+	assert_int_equal(counts.v[COUNT_sched_not_begun], 1);
 	sched_fini(&s);
 }
 

@@ -293,9 +293,8 @@ static void memory_config(struct tcp_config *cfg, int side)
 		cfg->max_mem = max_mem;
 }
 
-/* Bytes whose reader is behind lie in few large buffers, in small ones once a quarter of the
- * memory is used; read
- * gives them whatever their cuts. */
+/* Bytes whose reader is behind lie in few large buffers, in small ones once a quarter of the memory
+ * is used; read gives them whatever their cuts. */
 static void test_behind(void **state)
 {
 	static const struct {
